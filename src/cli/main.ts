@@ -1,0 +1,54 @@
+/** Layer cli. Command table, usage and version. */
+import { NodeplaneError } from "../model/errors.ts";
+import { VERSION } from "../model/version.ts";
+import type { Command, CommandIo } from "./command.ts";
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** In the order of the usage text. */
+const COMMANDS: Readonly<Record<string, Entry>> = {};
+
+function usage(): string {
+  const width = Math.max(0, ...Object.keys(COMMANDS).map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(([name, entry]) => `  ${name.padEnd(width)}  ${entry.summary}`);
+  return `Usage: nodeplane COMMAND [options]\n\n${lines.join("\n")}\n\n'nodeplane COMMAND --help' describes a command.\n`;
+}
+
+/** Runs the command line. @returns the exit status */
+export async function main(argv: readonly string[]): Promise<number> {
+  const [name = "--help", ...args] = argv;
+  const abort = new AbortController();
+  process.once("SIGTERM", () => abort.abort());
+  process.once("SIGINT", () => abort.abort());
+  const io: CommandIo = {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    isTerminal: process.stdout.isTTY === true,
+    env: process.env,
+    signal: abort.signal,
+  };
+  if (name === "--version" || name === "version") {
+    io.out(`nodeplane ${VERSION}\n`);
+    return 0;
+  }
+  if (name === "--help" || name === "help" || name === "-h") {
+    io.out(usage());
+    return 0;
+  }
+  const entry = COMMANDS[name];
+  if (entry === undefined) {
+    io.err(`nodeplane: unknown command "${name}"\n\n${usage()}`);
+    return 2;
+  }
+  const command = await entry.load();
+  try {
+    return await command(args, io);
+  } catch (error) {
+    if (!(error instanceof NodeplaneError)) throw error;
+    io.err(`nodeplane ${name}: ${error.message}\n`);
+    return error.code === "CONFIG_INVALID" || error.code === "FILE_UNREADABLE" ? 2 : 1;
+  }
+}
