@@ -1,0 +1,25 @@
+#!/bin/sh
+# The whole test: what needs no privileges first, then what needs root and namespaces. Called by `npm test` after bin/bootstrap.
+# NODEPLANE_TEST_STAGES selects stages (default: all of them, in this order).
+set -eu
+cd "$(dirname "$0")/.."
+PATH=$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH
+export PATH
+
+started=$(date +%s)
+stage() {
+  now=$(date +%s)
+  printf '\n== %s (after %d s)\n' "$1" "$((now - started))"
+}
+
+for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
+  case $name in
+    ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
+    kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
+    packets) stage "packet cases, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables ;;
+    dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
+    e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
+    *) echo "unknown stage: $name" >&2; exit 2 ;;
+  esac
+done
+stage "all stages passed"
