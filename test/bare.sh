@@ -1,0 +1,77 @@
+#!/bin/sh
+# Proves the two commands of the README on a bare Debian 12: a debootstrap root with only git, curl and npm added, sharing the
+# machine's network namespace. Clones this checkout's HEAD into it, runs the commands named (default: demo, then test), and
+# compares the machine before and after: rules, addresses, routes, sysctls, mounts, namespaces, processes.
+# Usage: test/bare.sh [demo] [test] [-- SHELL COMMAND]      environment: BARE_ROOT (default .cache/bare), BARE_KEEP=1 keeps the clone
+set -eu
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || { echo "bare.sh: run this as root" >&2; exit 1; }
+repo=$PWD
+root=${BARE_ROOT:-$repo/.cache/bare}
+mirror=${BARE_MIRROR:-http://deb.debian.org/debian}
+
+if ! [ -x "$root/usr/bin/npm" ]; then
+  command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >/dev/null
+  echo "bare.sh: making a Debian 12 root in $root (some minutes, once)" >&2
+  mkdir -p "$root"
+  debootstrap --variant=minbase --include=git,curl,npm,ca-certificates bookworm "$root" "$mirror" >"$root.log" 2>&1 || {
+    tail -5 "$root.log" >&2
+    exit 1
+  }
+fi
+# How this machine reaches its package registries: certificates and configuration, no programs.
+cp -f /etc/resolv.conf /etc/hosts "$root/etc/"
+mkdir -p "$root/etc/ssl/certs" "$root/etc/apt/apt.conf.d"
+cp -f /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+for file in /etc/apt/apt.conf.d/*artifact*; do [ -f "$file" ] && cp -f "$file" "$root/etc/apt/apt.conf.d/"; done
+for file in "$(npm config get globalconfig 2>/dev/null)" "${HOME:-/root}/.npmrc"; do
+  [ -f "$file" ] && grep -v '^nodedir' "$file"
+done >"$root/root/.npmrc" || true
+
+snapshot() {
+  echo "# nft";       nft list ruleset 2>/dev/null || true
+  echo "# iptables";  for t in iptables-legacy-save ip6tables-legacy-save iptables-nft-save ip6tables-nft-save; do command -v $t >/dev/null && $t 2>/dev/null | grep -v '^#' | sed 's/\[[0-9:]*\]//'; done || true
+  echo "# addresses"; ip -o address | awk '{print $2, $4}'
+  echo "# routes";    ip route show table all; ip -6 route show table all | sed 's/expires [0-9a-z]*//'
+  echo "# sysctl";    sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|netfilter|bridge)' | grep -vE 'count|nf_conntrack_(count|buckets)|tcp_metrics|random|\.mtu|fib_sync|inode|cookie' || true
+  echo "# mounts";    awk '{print $5}' /proc/self/mountinfo | grep -v "^$root" | sort
+  echo "# netns";     ip netns list 2>/dev/null | sort
+  echo "# processes"; ps -eo args= | grep -cE '[n]odeplane' || true
+}
+
+run_inside() {
+  unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
+    root=$1
+    mount --bind "$root" "$root"
+    mount -t proc proc "$root/proc"
+    mount --rbind /sys "$root/sys"
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/run"
+    mount -t tmpfs tmpfs "$root/tmp"
+    exec chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -eu -c "cd /root/nodeplane && $2"
+  ' sh "$root" "$1"
+}
+
+rm -rf "$root/root/nodeplane"
+git clone -q "$repo" "$root/root/nodeplane"
+before=$(mktemp); after=$(mktemp)
+trap 'rm -f "$before" "$after"' EXIT
+snapshot >"$before"
+status=0
+[ $# -gt 0 ] || set -- demo test
+while [ $# -gt 0 ]; do
+  case $1 in
+    demo) command="npm run demo" ;;
+    test) command="npm test" ;;
+    --) shift; command=$*; set -- last ;;
+    *) echo "bare.sh: unknown argument $1" >&2; exit 2 ;;
+  esac
+  shift
+  echo "bare.sh: $command"
+  run_inside "$command" || status=$?
+done
+snapshot >"$after"
+if diff "$before" "$after"; then echo "bare.sh: nothing was left behind"; else status=1; fi
+[ -n "${BARE_KEEP:-}" ] || rm -rf "$root/root/nodeplane"
+exit "$status"
