@@ -10,11 +10,11 @@ repo=$PWD
 root=${BARE_ROOT:-$repo/.cache/bare}
 mirror=${BARE_MIRROR:-http://deb.debian.org/debian}
 
-if ! [ -x "$root/usr/bin/npm" ]; then
+if ! [ -x "$root/usr/bin/apt-get" ]; then
   command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >/dev/null
   echo "bare.sh: making a Debian 12 root in $root (some minutes, once)" >&2
   mkdir -p "$root"
-  debootstrap --variant=minbase --include=git,curl,npm,ca-certificates bookworm "$root" "$mirror" >"$root.log" 2>&1 || {
+  debootstrap --variant=minbase --include=ca-certificates bookworm "$root" "$mirror" >"$root.log" 2>&1 || {
     tail -5 "$root.log" >&2
     exit 1
   }
@@ -27,6 +27,12 @@ for file in /etc/apt/apt.conf.d/*artifact*; do [ -f "$file" ] && cp -f "$file" "
 for file in "$(npm config get globalconfig 2>/dev/null)" "${HOME:-/root}/.npmrc"; do
   [ -f "$file" ] && grep -v '^nodedir' "$file"
 done >"$root/root/.npmrc" || true
+
+if ! [ -x "$root/usr/bin/npm" ]; then
+  # Not by debootstrap itself: it does not follow the versioned alternatives that npm depends on.
+  chroot "$root" sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update && apt-get install -y --no-install-recommends git curl npm' \
+    >>"$root.log" 2>&1 || { tail -5 "$root.log" >&2; exit 1; }
+fi
 
 snapshot() {
   echo "# nft";       nft list ruleset 2>/dev/null || true
