@@ -1,0 +1,33 @@
+/** Layer control-plane. What a controller is and what it is given. Controllers run under one Lease. */
+import type { ObjectClient } from "../registry/client.ts";
+import type { ClusterSettings, Kind } from "../registry/kind.ts";
+import type { Store } from "../store/store.ts";
+
+export interface ControllerLog {
+  info(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+export interface ControllerClock {
+  /** Milliseconds since the epoch. */
+  nowMs(): number;
+  /** Resolves after `ms`, or at once when `signal` aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface ControllerContext {
+  readonly client: ObjectClient;
+  /** For allocator repair only. */
+  readonly store: Store;
+  readonly kinds: readonly Kind[];
+  readonly settings: ClusterSettings;
+  readonly clock: ControllerClock;
+  readonly log: ControllerLog;
+}
+
+export interface Controller {
+  readonly name: string;
+  /** Works until `signal` aborts, then resolves. A rejection is logged and the controller is started again. */
+  run(context: ControllerContext, signal: AbortSignal): Promise<void>;
+}
