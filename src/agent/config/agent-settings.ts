@@ -1,0 +1,181 @@
+/**
+ * Layer agent. What the agent is to do, after file, flags and defaults were put together and judged as a whole.
+ */
+import { type Cidr, type IpAddress, parseCidr } from "../../model/ip.ts";
+import { AGENT } from "./agent-fields.ts";
+import type { Field, FieldValues } from "./field.ts";
+import type { BindAddress } from "./field-types.ts";
+import { KUBE_PROXY } from "./kube-proxy-fields.ts";
+import { configError } from "./read-documents.ts";
+
+/** How packets of this node's pods are told from others. */
+export type DetectLocal =
+  | { readonly mode: "ClusterCIDR"; readonly cidrs: readonly Cidr[] }
+  | { readonly mode: "NodeCIDR" }
+  | { readonly mode: "BridgeInterface"; readonly interfaceName: string }
+  | { readonly mode: "InterfaceNamePrefix"; readonly prefix: string };
+
+/** Where objects come from. */
+export type Source =
+  | { readonly kind: "files"; readonly path: string }
+  | {
+      readonly kind: "stream";
+      readonly address: string;
+      readonly caFile: string;
+      readonly certificateFile: string;
+      readonly keyFile: string;
+    };
+
+export interface ConntrackSettings {
+  readonly maxPerCore: number;
+  readonly min: number;
+  readonly tcpEstablishedTimeoutSeconds: number;
+  readonly tcpCloseWaitTimeoutSeconds: number;
+  readonly tcpBeLiberal: boolean;
+  readonly udpTimeoutSeconds: number;
+  readonly udpStreamTimeoutSeconds: number;
+}
+
+export interface AgentSettings {
+  readonly nodeName: string;
+  readonly mode: "nftables";
+  readonly source: Source;
+  readonly masqueradeAll: boolean;
+  readonly masqueradeBit: number;
+  readonly detectLocal: DetectLocal;
+  readonly nodePortAddresses: "primary" | readonly Cidr[];
+  readonly syncPeriodMs: number;
+  readonly healthz: BindAddress | undefined;
+  readonly metrics: BindAddress | undefined;
+  readonly bindAddressHardFail: boolean;
+  /** Only when it was set. */
+  readonly oomScoreAdj: number | undefined;
+  readonly conntrack: ConntrackSettings;
+  readonly stateDir: string;
+  /** Empty: no workloads. */
+  readonly manifestDir: string;
+  /** Empty: no status socket. */
+  readonly statusSocket: string;
+  readonly registerNode: boolean;
+  /** Empty: found on the node. */
+  readonly nodeAddresses: readonly IpAddress[];
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  readonly zone: string;
+  readonly heartbeatPeriodMs: number;
+  readonly setPreconditions: boolean;
+  readonly toleratedPreconditions: readonly string[];
+  readonly logLevel: "debug" | "info" | "warn" | "error";
+}
+
+const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).filter((c) => c !== undefined);
+
+/**
+ * @param hostName used where no name was configured
+ * @throws {NodeplaneError} CONFIG_INVALID when fields contradict each other or ask for what is not built
+ */
+export function agentSettings(values: FieldValues, hostName: string): AgentSettings {
+  const mode = values.get(KUBE_PROXY.mode);
+  if (mode === "iptables" || mode === "ipvs") {
+    throw configError("mode", "", `${mode} mode is not built yet; allowed: nftables, or "" for the same`);
+  }
+  const nodeName = (values.get(KUBE_PROXY.hostnameOverride) || hostName).toLowerCase();
+  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
+    throw configError("hostnameOverride", "", `the node name "${nodeName}" is not allowed; set a DNS name`);
+  }
+  return {
+    nodeName,
+    mode: "nftables",
+    source: source(values),
+    masqueradeAll: firstSet(values, KUBE_PROXY.nftablesMasqueradeAll, KUBE_PROXY.masqueradeAll),
+    masqueradeBit: firstSet(values, KUBE_PROXY.nftablesMasqueradeBit, KUBE_PROXY.masqueradeBit),
+    detectLocal: detectLocal(values),
+    nodePortAddresses: nodePorts(values),
+    syncPeriodMs: values.get(KUBE_PROXY.syncPeriod),
+    healthz: values.get<BindAddress | undefined>(KUBE_PROXY.healthzBindAddress),
+    metrics: values.get<BindAddress | undefined>(KUBE_PROXY.metricsBindAddress),
+    bindAddressHardFail: values.get<boolean>(KUBE_PROXY.bindAddressHardFail),
+    oomScoreAdj: values.has(KUBE_PROXY.oomScoreAdj) ? values.get<number>(KUBE_PROXY.oomScoreAdj) : undefined,
+    conntrack: conntrack(values),
+    stateDir: values.get(AGENT.stateDir),
+    manifestDir: values.get(AGENT.manifestDir),
+    statusSocket: values.get(AGENT.statusSocket),
+    registerNode: values.get<boolean>(AGENT.registerNode),
+    nodeAddresses: values.get<readonly IpAddress[]>(AGENT.nodeAddresses),
+    nodeLabels: values.get<Readonly<Record<string, string>>>(AGENT.nodeLabels),
+    zone: values.get(AGENT.zone),
+    heartbeatPeriodMs: values.get(AGENT.heartbeatPeriod),
+    setPreconditions: values.get<boolean>(AGENT.setPreconditions),
+    toleratedPreconditions: values.get<readonly string[]>(AGENT.tolerateMissing),
+    logLevel: values.get(AGENT.logLevel),
+  };
+}
+
+function source(values: FieldValues): Source {
+  const path = values.get(AGENT.objects);
+  const address = values.get(AGENT.controlPlaneAddress);
+  if (path !== "" && address !== "") {
+    throw configError("objects", "", "cannot be combined with controlPlane.address; set one of them");
+  }
+  if (path !== "") return { kind: "files", path };
+  if (address === "") {
+    throw configError(
+      "objects",
+      "",
+      "say where objects come from: --objects PATH or --control-plane HOST:PORT",
+    );
+  }
+  return {
+    kind: "stream",
+    address,
+    caFile: values.get(AGENT.caFile),
+    certificateFile: values.get(AGENT.certificateFile),
+    keyFile: values.get(AGENT.keyFile),
+  };
+}
+
+function firstSet<T>(values: FieldValues, first: Field<T>, second: Field<T>): T {
+  return values.has(first) || !values.has(second) ? values.get(first) : values.get(second);
+}
+
+function detectLocal(values: FieldValues): DetectLocal {
+  const mode = values.get<string>(KUBE_PROXY.detectLocalMode);
+  switch (mode) {
+    case "NodeCIDR":
+      return { mode };
+    case "BridgeInterface": {
+      const interfaceName = values.get(KUBE_PROXY.bridgeInterface);
+      if (interfaceName === "")
+        throw configError("detectLocal.bridgeInterface", "", `needed by detectLocalMode ${mode}`);
+      return { mode, interfaceName };
+    }
+    case "InterfaceNamePrefix": {
+      const prefix = values.get(KUBE_PROXY.interfaceNamePrefix);
+      if (prefix === "")
+        throw configError("detectLocal.interfaceNamePrefix", "", `needed by detectLocalMode ${mode}`);
+      return { mode, prefix };
+    }
+    default:
+      return {
+        mode: "ClusterCIDR",
+        cidrs: values.get<readonly Cidr[] | undefined>(KUBE_PROXY.clusterCIDR) ?? DEFAULT_POD_CIDRS,
+      };
+  }
+}
+
+function nodePorts(values: FieldValues): "primary" | readonly Cidr[] {
+  const listed = values.get<readonly (Cidr | "primary")[]>(KUBE_PROXY.nodePortAddresses);
+  const ranges = listed.filter((entry) => entry !== "primary");
+  return ranges.length === 0 ? "primary" : ranges;
+}
+
+function conntrack(values: FieldValues): ConntrackSettings {
+  return {
+    maxPerCore: values.get(KUBE_PROXY.conntrackMaxPerCore),
+    min: values.get(KUBE_PROXY.conntrackMin),
+    tcpEstablishedTimeoutSeconds: values.get(KUBE_PROXY.conntrackEstablished) / 1000,
+    tcpCloseWaitTimeoutSeconds: values.get(KUBE_PROXY.conntrackCloseWait) / 1000,
+    tcpBeLiberal: values.get<boolean>(KUBE_PROXY.conntrackBeLiberal),
+    udpTimeoutSeconds: values.get(KUBE_PROXY.conntrackUdp) / 1000,
+    udpStreamTimeoutSeconds: values.get(KUBE_PROXY.conntrackUdpStream) / 1000,
+  };
+}

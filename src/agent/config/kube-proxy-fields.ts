@@ -1,0 +1,275 @@
+/**
+ * Layer agent. Every field of KubeProxyConfiguration v1alpha1, with kube-proxy's flag and default, and what nodeplane
+ * makes of it. Source: facts of kube-proxy 1.33; `docs/configuration.md` is kept equal by a test.
+ */
+import type { Field } from "./field.ts";
+import {
+  anything,
+  bindAddress,
+  bool,
+  bools,
+  cidrPair,
+  cidrs,
+  decimal,
+  duration,
+  int,
+  ipOrEmpty,
+  nodePortAddresses,
+  oneOf,
+  text,
+} from "./field-types.ts";
+
+const IPTABLES_MODE = "belongs to iptables mode";
+const IPVS_MODE = "belongs to ipvs mode";
+const API_CLIENT = "the agent is fed by the node stream or by files, not by an API client";
+const WINDOWS = "Windows only";
+const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/i;
+
+/** Fields that nodeplane acts on. */
+export const KUBE_PROXY = {
+  mode: {
+    path: "mode",
+    flag: "proxy-mode",
+    type: oneOf("", "nftables", "iptables", "ipvs"),
+    fallback: "",
+    fallbackText: '""',
+    note: '"" is nftables; iptables and ipvs are refused until they are built',
+  },
+  hostnameOverride: {
+    path: "hostnameOverride",
+    flag: "hostname-override",
+    type: text(NAME, "a node name: letters, digits, dashes and dots"),
+    fallback: "",
+    fallbackText: '""',
+    note: "the node's name; empty is the host name in lower case",
+  },
+  bindAddressHardFail: {
+    path: "bindAddressHardFail",
+    flag: "bind-address-hard-fail",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "true: the agent exits when the health or metrics address cannot be bound; false: it warns and tries again",
+  },
+  healthzBindAddress: {
+    path: "healthzBindAddress",
+    flag: "healthz-bind-address",
+    type: bindAddress(10_256),
+    fallback: { host: "0.0.0.0", port: 10_256 },
+    zeroIsDefault: true,
+    fallbackText: "0.0.0.0:10256",
+    note: "`/healthz`, `/livez`, `/readyz`; empty in a file is the default, as a flag it is off",
+  },
+  metricsBindAddress: {
+    path: "metricsBindAddress",
+    flag: "metrics-bind-address",
+    type: bindAddress(10_249),
+    fallback: { host: "127.0.0.1", port: 10_249 },
+    zeroIsDefault: true,
+    fallbackText: "127.0.0.1:10249",
+    note: "`/metrics`, `/proxyMode`, `/configz`; empty in a file is the default, as a flag it is off",
+  },
+  nftablesMasqueradeBit: {
+    path: "nftables.masqueradeBit",
+    type: int(0, 31),
+    fallback: 14,
+    fallbackText: "14",
+    note: "the bit of the packet mark that says masquerade",
+  },
+  masqueradeBit: {
+    path: "iptables.masqueradeBit",
+    flag: "iptables-masquerade-bit",
+    type: int(0, 31),
+    fallback: 14,
+    fallbackText: "14",
+    note: "used where `nftables.masqueradeBit` is not set",
+  },
+  nftablesMasqueradeAll: {
+    path: "nftables.masqueradeAll",
+    flag: "masquerade-all",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "masquerade everything sent to a cluster address",
+  },
+  masqueradeAll: {
+    path: "iptables.masqueradeAll",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "used where `nftables.masqueradeAll` is not set",
+  },
+  syncPeriod: {
+    path: "nftables.syncPeriod",
+    flag: "nftables-sync-period",
+    type: duration(1),
+    fallback: 30_000,
+    zeroIsDefault: true,
+    fallbackText: "30s",
+    note: "`/healthz` fails when a change waits longer than twice this",
+  },
+  detectLocalMode: {
+    path: "detectLocalMode",
+    flag: "detect-local-mode",
+    type: oneOf("", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"),
+    fallback: "",
+    fallbackText: "ClusterCIDR",
+    note: "how a packet from this node's pods is known",
+  },
+  bridgeInterface: {
+    path: "detectLocal.bridgeInterface",
+    flag: "pod-bridge-interface",
+    type: text(/^[^\s/]{1,15}$/, "an interface name of at most 15 characters"),
+    fallback: "",
+    fallbackText: '""',
+    note: "with detectLocalMode BridgeInterface",
+  },
+  interfaceNamePrefix: {
+    path: "detectLocal.interfaceNamePrefix",
+    flag: "pod-interface-name-prefix",
+    type: text(/^[^\s/]{1,15}$/, "the beginning of an interface name, at most 15 characters"),
+    fallback: "",
+    fallbackText: '""',
+    note: "with detectLocalMode InterfaceNamePrefix",
+  },
+  clusterCIDR: {
+    path: "clusterCIDR",
+    flag: "cluster-cidr",
+    type: cidrPair,
+    fallback: undefined,
+    fallbackText: "10.244.0.0/16,fd00:10:244::/56",
+    note: "the pods' range with detectLocalMode ClusterCIDR; an empty text is no range: nothing is local",
+  },
+  nodePortAddresses: {
+    path: "nodePortAddresses",
+    flag: "nodeport-addresses",
+    type: nodePortAddresses,
+    fallback: ["primary"],
+    fallbackText: "[primary]",
+    note: "node addresses that answer on node ports; `primary` is the Node object's own addresses",
+  },
+  oomScoreAdj: {
+    path: "oomScoreAdj",
+    flag: "oom-score-adj",
+    type: int(-1000, 1000),
+    fallback: -999,
+    fallbackText: "-999",
+    note: "written to `/proc/self/oom_score_adj` when it is set",
+  },
+  conntrackMaxPerCore: {
+    path: "conntrack.maxPerCore",
+    flag: "conntrack-max-per-core",
+    type: int(0, 1_000_000_000),
+    fallback: 32_768,
+    fallbackText: "32768",
+    note: "nf_conntrack_max = max(maxPerCore x CPUs, min), never lowered; 0 leaves it",
+  },
+  conntrackMin: {
+    path: "conntrack.min",
+    flag: "conntrack-min",
+    type: int(0, 1_000_000_000),
+    fallback: 131_072,
+    fallbackText: "131072",
+    note: "see conntrack.maxPerCore",
+  },
+  conntrackEstablished: {
+    path: "conntrack.tcpEstablishedTimeout",
+    flag: "conntrack-tcp-timeout-established",
+    type: duration(0),
+    fallback: 86_400_000,
+    fallbackText: "24h",
+    note: "0 leaves the kernel's value",
+  },
+  conntrackCloseWait: {
+    path: "conntrack.tcpCloseWaitTimeout",
+    flag: "conntrack-tcp-timeout-close-wait",
+    type: duration(0),
+    fallback: 3_600_000,
+    fallbackText: "1h",
+    note: "0 leaves the kernel's value",
+  },
+  conntrackBeLiberal: {
+    path: "conntrack.tcpBeLiberal",
+    flag: "conntrack-tcp-be-liberal",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "true sets nf_conntrack_tcp_be_liberal",
+  },
+  conntrackUdp: {
+    path: "conntrack.udpTimeout",
+    flag: "conntrack-udp-timeout",
+    type: duration(0),
+    fallback: 0,
+    fallbackText: "0s",
+    note: "0 leaves the kernel's value",
+  },
+  conntrackUdpStream: {
+    path: "conntrack.udpStreamTimeout",
+    flag: "conntrack-udp-timeout-stream",
+    type: duration(0),
+    fallback: 0,
+    fallbackText: "0s",
+    note: "0 leaves the kernel's value",
+  },
+} as const satisfies Readonly<Record<string, Field<unknown>>>;
+
+function ignored<T>(
+  path: string,
+  flag: string | undefined,
+  type: Field<T>["type"],
+  reason: string,
+): Field<T | undefined> {
+  return {
+    path,
+    ...(flag === undefined ? {} : { flag }),
+    type,
+    fallback: undefined,
+    fallbackText: "-",
+    zeroIsDefault: true,
+    ignored: reason,
+  };
+}
+
+/** Fields that are checked and then left alone. */
+const IGNORED: readonly Field<unknown>[] = [
+  ignored(
+    "bindAddress",
+    "bind-address",
+    ipOrEmpty,
+    "it binds nothing; node addresses come from the node itself",
+  ),
+  ignored("enableProfiling", "profiling", bool, "no profiling handlers are served"),
+  ignored("showHiddenMetricsForVersion", "show-hidden-metrics-for-version", text(), "no metric is hidden"),
+  ignored("configSyncPeriod", "config-sync-period", duration(1), API_CLIENT),
+  ignored("featureGates", "feature-gates", bools, "nodeplane has no feature gates"),
+  ignored("logging", undefined, anything, "logs are JSON lines on standard error; see logLevel"),
+  ignored("clientConnection.kubeconfig", "kubeconfig", text(), API_CLIENT),
+  ignored("clientConnection.acceptContentTypes", undefined, text(), API_CLIENT),
+  ignored("clientConnection.contentType", "kube-api-content-type", text(), API_CLIENT),
+  ignored("clientConnection.qps", "kube-api-qps", decimal, API_CLIENT),
+  ignored("clientConnection.burst", "kube-api-burst", int(0, 1_000_000), API_CLIENT),
+  ignored(
+    "nftables.minSyncPeriod",
+    "nftables-min-sync-period",
+    duration(0),
+    "changes are programmed at once",
+  ),
+  ignored("iptables.localhostNodePorts", "iptables-localhost-nodeports", bool, IPTABLES_MODE),
+  ignored("iptables.syncPeriod", "iptables-sync-period", duration(1), IPTABLES_MODE),
+  ignored("iptables.minSyncPeriod", "iptables-min-sync-period", duration(0), IPTABLES_MODE),
+  ignored("ipvs.syncPeriod", "ipvs-sync-period", duration(1), IPVS_MODE),
+  ignored("ipvs.minSyncPeriod", "ipvs-min-sync-period", duration(0), IPVS_MODE),
+  ignored("ipvs.scheduler", "ipvs-scheduler", text(), IPVS_MODE),
+  ignored("ipvs.excludeCIDRs", "ipvs-exclude-cidrs", cidrs, IPVS_MODE),
+  ignored("ipvs.strictARP", "ipvs-strict-arp", bool, IPVS_MODE),
+  ignored("ipvs.tcpTimeout", "ipvs-tcp-timeout", duration(0), IPVS_MODE),
+  ignored("ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout", duration(0), IPVS_MODE),
+  ignored("ipvs.udpTimeout", "ipvs-udp-timeout", duration(0), IPVS_MODE),
+  ignored("winkernel", undefined, anything, WINDOWS),
+  ignored("windowsRunAsService", undefined, bool, WINDOWS),
+  ignored("portRange", "proxy-port-range", text(), "was for the userspace mode, which is gone"),
+  ignored("udpIdleTimeout", "udp-timeout", duration(0), "was for the userspace mode, which is gone"),
+];
+
+export const KUBE_PROXY_FIELDS: readonly Field<unknown>[] = [...Object.values(KUBE_PROXY), ...IGNORED];

@@ -1,0 +1,260 @@
+/** Configuration of the agent: what is accepted, what is refused with which line, and that the documentation lists all of it. */
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { AGENT_FIELDS } from "../../../src/agent/config/agent-fields.ts";
+import { agentSettings } from "../../../src/agent/config/agent-settings.ts";
+import { type Field, FieldValues } from "../../../src/agent/config/field.ts";
+import { parseDurationMs } from "../../../src/agent/config/field-types.ts";
+import { parseFlags } from "../../../src/agent/config/flags.ts";
+import { KUBE_PROXY_FIELDS } from "../../../src/agent/config/kube-proxy-fields.ts";
+import { readDocuments } from "../../../src/agent/config/read-documents.ts";
+
+const PROXY = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
+const AGENT = "apiVersion: nodeplane.dev/v1alpha1\nkind: AgentConfiguration\n";
+
+function settings(yaml: string, args: readonly string[] = ["--objects", "/o"]) {
+  const values = new FieldValues();
+  const flags = parseFlags(args);
+  readDocuments("f.yaml", yaml, values);
+  flags.apply(values);
+  return agentSettings(values, "Host-1");
+}
+
+test("defaults are those of the design", () => {
+  const found = settings("");
+  assert.equal(found.mode, "nftables");
+  assert.equal(found.nodeName, "host-1");
+  assert.equal(found.masqueradeBit, 14);
+  assert.deepEqual(found.healthz, { host: "0.0.0.0", port: 10256 });
+  assert.deepEqual(found.metrics, { host: "127.0.0.1", port: 10249 });
+  assert.equal(found.nodePortAddresses, "primary");
+  assert.deepEqual(found.detectLocal, {
+    mode: "ClusterCIDR",
+    cidrs: [
+      { address: "10.244.0.0", prefixBits: 16 },
+      { address: "fd00:10:244::", prefixBits: 56 },
+    ],
+  });
+});
+
+const accepted: readonly { name: string; yaml?: string; args?: readonly string[]; want: object }[] = [
+  {
+    name: "a configuration as kubeadm writes it",
+    yaml: `${PROXY}bindAddress: 0.0.0.0
+bindAddressHardFail: false
+clientConnection: {acceptContentTypes: "", burst: 0, contentType: "", kubeconfig: /var/lib/kube-proxy/kubeconfig.conf, qps: 0}
+clusterCIDR: 10.0.0.0/8
+configSyncPeriod: 0s
+conntrack: {maxPerCore: null, min: null, tcpBeLiberal: false, tcpCloseWaitTimeout: null, tcpEstablishedTimeout: null, udpStreamTimeout: 0s, udpTimeout: 0s}
+detectLocal: {bridgeInterface: "", interfaceNamePrefix: ""}
+detectLocalMode: ""
+enableProfiling: false
+healthzBindAddress: ""
+hostnameOverride: ""
+iptables: {localhostNodePorts: null, masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}
+ipvs: {excludeCIDRs: null, minSyncPeriod: 0s, scheduler: "", strictARP: false, syncPeriod: 0s, tcpFinTimeout: 0s, tcpTimeout: 0s, udpTimeout: 0s}
+logging: {flushFrequency: 0, options: {json: {infoBufferSize: "0"}}, verbosity: 0}
+metricsBindAddress: ""
+mode: nftables
+nftables: {masqueradeAll: false, masqueradeBit: null, minSyncPeriod: 0s, syncPeriod: 0s}
+nodePortAddresses: null
+oomScoreAdj: null
+portRange: ""
+showHiddenMetricsForVersion: ""
+winkernel: {enableDSR: false, forwardHealthCheckVip: false, networkName: "", rootHnsEndpointName: "", sourceVip: ""}
+`,
+    want: {
+      detectLocal: { mode: "ClusterCIDR", cidrs: [{ address: "10.0.0.0", prefixBits: 8 }] },
+      syncPeriodMs: 30_000,
+      healthz: { host: "0.0.0.0", port: 10256 },
+    },
+  },
+  {
+    name: "both documents, ours first",
+    yaml: `${AGENT}zone: z1\n---\n${PROXY}mode: ""\n`,
+    want: { zone: "z1", mode: "nftables" },
+  },
+  {
+    name: "a flag wins over the file",
+    yaml: `${PROXY}nftables: {masqueradeAll: true}\nhostnameOverride: a\n`,
+    args: ["--objects=/o", "--hostname-override", "B", "--masquerade-all=false"],
+    want: { masqueradeAll: false, nodeName: "b" },
+  },
+  {
+    name: "a true/false flag alone",
+    args: ["--masquerade-all", "--objects", "/o"],
+    want: { masqueradeAll: true },
+  },
+  {
+    name: "the iptables bit where nftables has none",
+    yaml: `${PROXY}iptables: {masqueradeBit: 3}\n`,
+    want: { masqueradeBit: 3 },
+  },
+  {
+    name: "port 0 and empty addresses turn servers off",
+    args: ["--objects=/o", "--healthz-bind-address=0.0.0.0:0", "--metrics-bind-address="],
+    want: { healthz: undefined, metrics: undefined },
+  },
+  {
+    name: "IPv6 bind address, node port ranges, two cluster ranges",
+    args: [
+      "--objects=/o",
+      "--healthz-bind-address=[::1]:1",
+      "--nodeport-addresses=192.168.0.2/32,2001:db8::1/128",
+      "--cluster-cidr=10.0.0.0/8,fd00:10::/64",
+    ],
+    want: {
+      healthz: { host: "::1", port: 1 },
+      nodePortAddresses: [
+        { address: "192.168.0.2", prefixBits: 32 },
+        { address: "2001:db8::1", prefixBits: 128 },
+      ],
+      detectLocal: {
+        mode: "ClusterCIDR",
+        cidrs: [
+          { address: "10.0.0.0", prefixBits: 8 },
+          { address: "fd00:10::", prefixBits: 64 },
+        ],
+      },
+    },
+  },
+  {
+    name: "labels as a flag",
+    args: ["--objects=/o", "--node-labels=a/b=c,d="],
+    want: { nodeLabels: { "a/b": "c", d: "" } },
+  },
+];
+
+for (const row of accepted) {
+  test(`config accepts ${row.name}`, () => {
+    const found = settings(row.yaml ?? "", row.args) as unknown as Record<string, unknown>;
+    for (const [key, value] of Object.entries(row.want)) assert.deepEqual(found[key], value, key);
+  });
+}
+
+const refused: readonly { name: string; yaml?: string; args?: readonly string[]; want: RegExp }[] = [
+  {
+    name: "unknown field",
+    yaml: `${PROXY}nftables: {masqBit: 1}\n`,
+    want: /f\.yaml: nftables\.masqBit: unknown field; allowed: masqueradeAll, masqueradeBit, minSyncPeriod, syncPeriod$/,
+  },
+  {
+    name: "unknown top-level field",
+    yaml: `${AGENT}zones: a\n`,
+    want: /f\.yaml: zones: unknown field; allowed: .*zone/,
+  },
+  {
+    name: "bit out of range",
+    yaml: `${PROXY}nftables: {masqueradeBit: 32}\n`,
+    want: /f\.yaml: nftables\.masqueradeBit: 32 is not allowed; allowed: a whole number from 0 to 31$/,
+  },
+  {
+    name: "wrong kind",
+    yaml: "apiVersion: v1\nkind: Service\n",
+    want: /apiVersion and kind: found "v1" "Service"; allowed: kubeproxy/,
+  },
+  { name: "a second document of a kind", yaml: `${AGENT}---\n${AGENT}`, want: /a second AgentConfiguration/ },
+  {
+    name: "a scalar where a map is due",
+    yaml: `${PROXY}nftables: 3\n`,
+    want: /nftables: 3 is not allowed; allowed: a map/,
+  },
+  { name: "bad YAML", yaml: "a: [", want: /f\.yaml: / },
+  { name: "a key twice", yaml: `${PROXY}mode: ""\nmode: ""\n`, want: /f\.yaml: .*unique/ },
+  { name: "a list document", yaml: "- a\n", want: /must be a map/ },
+  { name: "iptables mode", yaml: `${PROXY}mode: iptables\n`, want: /mode: iptables mode is not built yet/ },
+  {
+    name: "ipvs mode by flag",
+    args: ["--proxy-mode=ipvs", "--objects=/o"],
+    want: /ipvs mode is not built yet/,
+  },
+  {
+    name: "unknown mode",
+    args: ["--proxy-mode=ebpf"],
+    want: /--proxy-mode: "ebpf" is not allowed; allowed: "", nftables/,
+  },
+  { name: "unknown flag", args: ["--frobnicate"], want: /--frobnicate: unknown flag/ },
+  { name: "flag without value", args: ["--objects"], want: /--objects: needs a value/ },
+  { name: "word that is no flag", args: ["objects"], want: /"objects": not a flag/ },
+  { name: "no source", args: [], want: /say where objects come from/ },
+  { name: "two sources", args: ["--objects=/o", "--control-plane=a:1"], want: /cannot be combined/ },
+  {
+    name: "two CIDRs of one family",
+    args: ["--cluster-cidr=10.0.0.0/8,11.0.0.0/8"],
+    want: /one of each IP family/,
+  },
+  { name: "primary beside a range", args: ["--nodeport-addresses=primary,10.0.0.0/8"], want: /single word/ },
+  {
+    name: "duration without unit",
+    yaml: `${PROXY}nftables: {syncPeriod: "30"}\n`,
+    want: /a duration such as 30s/,
+  },
+  { name: "zero period", args: ["--objects=/o", "--nftables-sync-period=0s"], want: /at least 1 ms/ },
+  {
+    name: "bridge mode without bridge",
+    args: ["--objects=/o", "--detect-local-mode=BridgeInterface"],
+    want: /detectLocal\.bridgeInterface: needed/,
+  },
+  { name: "node name with a blank", args: ["--node-name=a b"], want: /--node-name: "a b" is not allowed/ },
+  {
+    name: "port too large",
+    args: ["--healthz-bind-address=0.0.0.0:70000"],
+    want: /--healthz-bind-address: .*ADDRESS:PORT/,
+  },
+];
+
+for (const row of refused) {
+  test(`config refuses ${row.name}`, () => {
+    assert.throws(
+      () => settings(row.yaml ?? "", row.args),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, "CONFIG_INVALID");
+        assert.match(error.message, row.want);
+        assert.ok(!error.message.includes("\n"), "one line");
+        return true;
+      },
+    );
+  });
+}
+
+test("parseDurationMs() reads durations as Go writes them", () => {
+  const rows: readonly [string, number | undefined][] = [
+    ["0", 0],
+    ["1h30m", 5_400_000],
+    ["1.5s", 1500],
+    ["250us", 0.25],
+    ["", undefined],
+    ["5", undefined],
+    ["-1s", undefined],
+  ];
+  for (const [text, want] of rows) assert.equal(parseDurationMs(text), want, text);
+});
+
+function formatTable(fields: readonly Field<unknown>[]): string {
+  const rows = fields.map((field) => {
+    const flag = field.flag === undefined ? "" : `\`--${field.flag}\``;
+    const what = field.ignored === undefined ? (field.note ?? "") : `ignored: ${field.ignored}`;
+    return `| \`${field.path}\` | ${flag} | ${field.fallbackText} | ${field.type.allowed} | ${what} |`;
+  });
+  return ["| field | flag | default | allowed | |", "|---|---|---|---|---|", ...rows, ""].join("\n");
+}
+
+test("docs/configuration.md holds the tables of fields (RECORD=1 rewrites them)", () => {
+  const path = join(import.meta.dirname, "../../../docs/configuration.md");
+  const text = readFileSync(path, "utf8");
+  const tables: Readonly<Record<string, string>> = {
+    KubeProxyConfiguration: formatTable(KUBE_PROXY_FIELDS),
+    AgentConfiguration: formatTable(AGENT_FIELDS),
+  };
+  const want = text.replaceAll(
+    /(<!-- fields of (\w+) -->\n)[^<]*(<!-- end -->)/g,
+    (_, begin: string, kind: string, end: string) => {
+      return `${begin}${tables[kind] ?? ""}${end}`;
+    },
+  );
+  if (process.env["RECORD"] === "1") writeFileSync(path, want);
+  else assert.equal(text, want);
+  assert.equal([...text.matchAll(/<!-- fields of/g)].length, 2);
+});
