@@ -1,0 +1,48 @@
+/** Layer agent. What the reconciler can tell about itself: for `status`, health and metrics. Plain values. */
+import type { IpFamily } from "../../model/ip.ts";
+import type { ObjectProblem } from "../../model/objects.ts";
+
+/** Counts since start, for metrics. */
+export interface FamilyCounters {
+  readonly commits: number;
+  readonly failedCommits: number;
+  readonly operations: number;
+  readonly elementsAdded: number;
+  readonly elementsDeleted: number;
+  readonly fullSyncs: number;
+  readonly adoptions: number;
+  /** Times that foreign changes to the table were found and mended. */
+  readonly repairs: number;
+}
+
+export interface FamilyStatus {
+  readonly family: IpFamily;
+  /** Service ports programmed. */
+  readonly units: number;
+  /** Elements that the table should hold. */
+  readonly elements: number;
+  readonly counters: FamilyCounters;
+}
+
+export interface ReconcilerStatus {
+  readonly mode: string;
+  /** True after the first complete state has been written: what readiness means. */
+  readonly programmed: boolean;
+  /** Revision in the kernel, decimal; absent before the first. */
+  readonly revision?: string;
+  /** Newest revision received. */
+  readonly receivedRevision?: string;
+  /** Milliseconds since the epoch: when `revision` went live. */
+  readonly programmedAtMs?: number;
+  /** Milliseconds since the epoch: since when something has been waiting to be written; absent when nothing is. */
+  readonly pendingSinceMs?: number;
+  readonly origin?: "live" | "persisted";
+  readonly services: number;
+  readonly endpointSlices: number;
+  readonly endpoints: number;
+  readonly families: readonly FamilyStatus[];
+  readonly refused: readonly ObjectProblem[];
+  readonly lastError?: { readonly atMs: number; readonly message: string };
+  /** Of syncs (one a feed commit that changed something): how many, their durations in seconds, summed, and the last. */
+  readonly syncs: { readonly count: number; readonly secondsSum: number; readonly lastSeconds: number };
+}
