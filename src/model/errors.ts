@@ -34,6 +34,7 @@ export const ERRORS = {
   CONFIG_INVALID: withDetail("invalid configuration"),
   FILE_UNREADABLE: withDetail("cannot read"),
   STATE_INVALID: withDetail("persisted state is damaged"),
+  STREAM_MALFORMED: withDetail("a message of the node stream cannot be read"),
   STREAM_REFUSED: withDetail("the control plane refused the node stream"),
   STORE_FAILED: withDetail("store operation failed"),
   COMMAND_FAILED: withDetail("command failed"),
