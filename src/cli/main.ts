@@ -9,7 +9,12 @@ interface Entry {
 }
 
 /** In the order of the usage text. */
-const COMMANDS: Readonly<Record<string, Entry>> = {};
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  lab: {
+    summary: "a whole cluster of network namespaces on this machine",
+    load: async () => (await import("./lab.ts")).lab,
+  },
+};
 
 function usage(): string {
   const width = Math.max(0, ...Object.keys(COMMANDS).map((name) => name.length));

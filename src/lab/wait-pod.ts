@@ -1,0 +1,57 @@
+/** Layer lab. Waits for what the API says about a lab pod. */
+import { ApiClient, at, listAt } from "./api-client.ts";
+import type { LabDir, PodRecord } from "./lab-dir.ts";
+
+const READY_TIMEOUT_MS = 20_000;
+const GONE_TIMEOUT_MS = 10_000;
+
+/** True when the API object of a Pod has the condition Ready. */
+export function isPodReady(pod: unknown): boolean {
+  return listAt(pod, "status", "conditions").some(
+    (entry) => at(entry, "type") === "Ready" && at(entry, "status") === "True",
+  );
+}
+
+/** Waits until the Pod is in the API and ready. */
+export async function waitPodReady(lab: LabDir, pod: PodRecord, signal?: AbortSignal): Promise<void> {
+  const api = new ApiClient(lab.file("kubeconfig"));
+  try {
+    const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`;
+    const check = async (): Promise<true | undefined> => (isPodReady(await api.get(path)) ? true : undefined);
+    await api.waitFor(
+      `pod ${pod.namespace}/${pod.name} to be ready (its agent's log: ${lab.file("log", `${pod.node}.agent.log`)})`,
+      check,
+      READY_TIMEOUT_MS,
+      signal,
+    );
+  } finally {
+    api.close();
+  }
+}
+
+/** Waits until the Pod has left the API and no EndpointSlice of its namespace names its addresses. */
+export async function waitPodGone(lab: LabDir, pod: PodRecord, signal?: AbortSignal): Promise<void> {
+  const api = new ApiClient(lab.file("kubeconfig"));
+  try {
+    const check = async (): Promise<true | undefined> => {
+      if ((await api.get(`/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`)) !== undefined)
+        return undefined;
+      const slices = listAt(
+        await api.get(`/apis/discovery.k8s.io/v1/namespaces/${pod.namespace}/endpointslices`),
+        "items",
+      );
+      const addresses = slices.flatMap((slice) =>
+        listAt(slice, "endpoints").flatMap((endpoint) => listAt(endpoint, "addresses")),
+      );
+      return pod.ips.some((ip) => addresses.includes(ip)) ? undefined : true;
+    };
+    await api.waitFor(
+      `pod ${pod.namespace}/${pod.name} to leave its Services`,
+      check,
+      GONE_TIMEOUT_MS,
+      signal,
+    );
+  } finally {
+    api.close();
+  }
+}
