@@ -26,13 +26,25 @@ export type Operation =
       readonly type: "put";
       readonly key: string;
       readonly value: string;
-      /** Kept out of the change log: only current state, and recent changes in memory. Fixed for a prefix of keys. */
-      readonly ephemeral?: boolean;
       /** The key goes when the lease ends. A put without it detaches the key. */
       readonly lease?: number;
     }
-  | { readonly type: "delete"; readonly key: string; readonly ephemeral?: boolean };
+  | { readonly type: "delete"; readonly key: string };
 
+/** Fixed when a store is opened. */
+export interface StoreOptions {
+  /**
+   * Keys under these prefixes are kept out of the change log: their current state only, and recent changes in memory.
+   * A watch of them may start at recent revisions alone.
+   */
+  readonly ephemeralPrefixes: readonly string[];
+  /** Bound of the change log; default 50,000. */
+  readonly maxLogChanges?: number;
+  /** Bound of the values in the change log; default 64 MiB. */
+  readonly maxLogBytes?: number;
+}
+
+/** Each key at most once in `operations`. */
 export interface Transaction {
   readonly compare: readonly Compare[];
   readonly operations: readonly Operation[];
@@ -56,7 +68,7 @@ export interface ListRequest {
   readonly limit?: number;
   /** Only keys behind this one. */
   readonly after?: string;
-  /** State at that revision; absent: now. Keys of ephemeral puts are always listed as they are now. */
+  /** State at that revision; absent: now. Ephemeral keys are always listed as they are now. */
   readonly revision?: number;
 }
 
