@@ -1,0 +1,3 @@
+/** Layer drivers. nf_tables: the interface, the real driver and the one for tests. */
+export type { NftCommit, NftDriver, NftFailure, NftFeature } from "./driver.ts";
+export { LinuxNft } from "./linux.ts";
