@@ -56,9 +56,7 @@ export class SqliteStore implements Store {
   /** Opens or creates the file. @throws {NodeplaneError} STORE_FAILED */
   static async open(path: string, options: StoreOptions): Promise<SqliteStore> {
     const settings: WorkerSettings = { path, options };
-    // In a bundle the worker is a file of its own beside it.
-    const entry = import.meta.url.endsWith(".ts") ? "./sqlite-worker.ts" : "./sqlite-worker.js";
-    const worker = new Worker(new URL(entry, import.meta.url), {
+    const worker = new Worker(new URL("./sqlite.worker.ts", import.meta.url), {
       workerData: settings,
       resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 },
     });
