@@ -10,6 +10,10 @@ interface Entry {
 
 /** In the order of the usage text. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  agent: {
+    summary: "program this node's kernel from a control plane or from files",
+    load: async () => (await import("./agent.ts")).agentCommand,
+  },
   lab: {
     summary: "a whole cluster of network namespaces on this machine",
     load: async () => (await import("./lab.ts")).lab,

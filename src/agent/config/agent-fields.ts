@@ -3,7 +3,7 @@
  * place for. A second YAML document in the same file, or flags.
  */
 import type { Field } from "./field.ts";
-import { addresses, bool, duration, labels, oneOf, text, texts } from "./field-types.ts";
+import { addresses, bool, duration, labels, oneOf, text } from "./field-types.ts";
 
 const HOST_PORT = /^(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):\d{1,5}$/;
 
@@ -119,14 +119,6 @@ export const AGENT = {
     fallback: true,
     fallbackText: "true",
     note: "set forwarding and conntrack sysctls of this node; false: only report what is missing",
-  },
-  tolerateMissing: {
-    path: "toleratePreconditions",
-    flag: "tolerate-preconditions",
-    type: texts,
-    fallback: [],
-    fallbackText: "[]",
-    note: "names of preconditions whose lack does not make `/readyz` fail",
   },
   logLevel: {
     path: "logLevel",

@@ -63,7 +63,6 @@ export interface AgentSettings {
   readonly zone: string;
   readonly heartbeatPeriodMs: number;
   readonly setPreconditions: boolean;
-  readonly toleratedPreconditions: readonly string[];
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
@@ -105,7 +104,6 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     zone: values.get(AGENT.zone),
     heartbeatPeriodMs: values.get(AGENT.heartbeatPeriod),
     setPreconditions: values.get<boolean>(AGENT.setPreconditions),
-    toleratedPreconditions: values.get<readonly string[]>(AGENT.tolerateMissing),
     logLevel: values.get(AGENT.logLevel),
   };
 }

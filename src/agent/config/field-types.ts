@@ -120,7 +120,6 @@ function list<T>(allowed: string, item: (text: string) => T | undefined): FieldT
   };
 }
 
-export const texts = list<string>("a list of texts", (part) => part);
 export const cidrs = list<Cidr>("a list of ranges such as 192.168.0.0/24 or fd00::/64", parseCidr);
 export const addresses = list<IpAddress>("a list of IP addresses", parseIp);
 

@@ -1,0 +1,50 @@
+/** Layer agent. What `nodeplane status -o json` prints: the agent's state as plain values. Field names are a contract. */
+import type { ReconcilerStatus } from "../reconcile/status.ts";
+
+export interface WorkloadStatus {
+  readonly namespace: string;
+  readonly name: string;
+  readonly file: string;
+  readonly addresses: readonly string[];
+  readonly ready: boolean;
+  readonly restarts: number;
+  readonly containers: readonly {
+    readonly name: string;
+    readonly probes: readonly {
+      readonly type: "startup" | "liveness" | "readiness";
+      readonly result: "success" | "failure" | "unknown";
+      readonly message: string;
+    }[];
+  }[];
+}
+
+export interface PreconditionStatus {
+  readonly name: string;
+  readonly state: "ok" | "set" | "missing" | "unknown";
+  readonly detail: string;
+}
+
+export interface AgentStatus {
+  readonly version: string;
+  readonly nodeName: string;
+  readonly startedAt: string;
+  readonly ready: boolean;
+  readonly healthy: boolean;
+  readonly feed: {
+    readonly source: string;
+    readonly connected: boolean;
+    readonly synced: boolean;
+    readonly ageSeconds: number;
+    readonly problems: readonly string[];
+    readonly counters: Readonly<Record<string, number>>;
+  };
+  readonly programmed: ReconcilerStatus;
+  readonly node: {
+    readonly zone: string;
+    readonly addresses: readonly string[];
+    readonly podCIDRs: readonly string[];
+  };
+  readonly preconditions: readonly PreconditionStatus[];
+  readonly workloads: readonly WorkloadStatus[];
+  readonly refusedManifests: readonly string[];
+}
