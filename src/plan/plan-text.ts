@@ -2,9 +2,16 @@
  * Layer plan. What `nodeplane plan` prints: the whole state for some objects on some node, as text of the mode's
  * own tool. Pure; touches nothing.
  */
+import type { IpFamily } from "../model/ip.ts";
+import type { NftOp } from "../model/nftables.ts";
 import type { FeedObject, ObjectProblem } from "../model/objects.ts";
 import type { ProxyMode } from "./mode.ts";
+import { NftCompiler } from "./nftables/compiler.ts";
+import { setsOf, tableOf } from "./nftables/names.ts";
+import { formatOps } from "./nftables/text.ts";
 import type { NodeConfig } from "./node-config.ts";
+import { Planner } from "./planner.ts";
+import type { UnitChange } from "./unit.ts";
 
 export interface PlanText {
   /** For mode nftables a script that `nft -f` accepts. */
@@ -13,15 +20,42 @@ export interface PlanText {
   readonly problems: readonly ObjectProblem[];
 }
 
+export interface NftPlan {
+  readonly ops: Readonly<Record<IpFamily, readonly NftOp[]>>;
+  readonly problems: readonly ObjectProblem[];
+}
+
+/** All operations that bring empty tables to what `objects` ask for. Units come sorted by key. */
+export function planNft(objects: Iterable<FeedObject>, node: NodeConfig): NftPlan {
+  const planner = new Planner(node);
+  planner.begin();
+  for (const object of objects) planner.upsert(object);
+  planner.commit(true);
+  const changes: UnitChange[] = [];
+  while (planner.hasChanges) changes.push(...planner.takeChanges(Number.POSITIVE_INFINITY));
+  changes.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  const opsOf = (family: IpFamily): readonly NftOp[] => {
+    const compiler = new NftCompiler(family, node);
+    const own = compiler.stageNode(node, planner.serviceRanges(family));
+    const units = compiler.stage(changes.filter((change) => change.family === family));
+    return [...compiler.layoutOps(), ...own.ops, ...units.ops];
+  };
+  return { ops: { ip: opsOf("ip"), ip6: opsOf("ip6") }, problems: planner.problems() };
+}
+
 /**
  * Plans `objects` for `node`, both families, from nothing.
  * @returns `undefined` when the mode has no compiler in this version
  */
 export function planText(
-  objects: readonly FeedObject[],
+  objects: Iterable<FeedObject>,
   node: NodeConfig,
   mode: ProxyMode,
 ): PlanText | undefined {
   if (mode !== "nftables") return undefined;
-  return { text: `# ${objects.length} objects for ${node.nodeName}\n`, problems: [] };
+  const { ops, problems } = planNft(objects, node);
+  const lines: string[] = [];
+  for (const family of ["ip", "ip6"] as const)
+    for (const line of formatOps(tableOf(family), ops[family], setsOf(family))) lines.push(line);
+  return { text: `${lines.join("\n")}\n`, problems };
 }

@@ -1,0 +1,201 @@
+/**
+ * Layer plan. Unit changes to nf_tables operations. Keeps what it believes to be programmed; every change of that
+ * belief is staged, and taken back when the kernel refuses. No I/O.
+ */
+import type { IpFamily } from "../../model/ip.ts";
+import type { NftOp } from "../../model/nftables.ts";
+import type { NodeConfig } from "../node-config.ts";
+import { nodePortScope } from "../node-config.ts";
+import { packIp } from "../packed.ts";
+import type { AddressRange, Unit, UnitChange } from "../unit.ts";
+import { ElementChanges, ElementList } from "./element-list.ts";
+import { setsOf } from "./names.ts";
+import { chainsOf, rulesOf } from "./rules.ts";
+import type { CompiledUnit } from "./unit-elements.ts";
+import { compileUnit, formsOf, pushShared, pushUnit, SET } from "./unit-elements.ts";
+
+/** Operations and the change of belief that goes with them. */
+export interface Staged {
+  readonly ops: readonly NftOp[];
+  readonly added: number;
+  readonly deleted: number;
+  /** Takes the belief back, when the kernel refused. Only the latest one staged can be. */
+  reject(): void;
+}
+
+type Undo = () => void;
+
+export class NftCompiler {
+  readonly family: IpFamily;
+  readonly forms: ReturnType<typeof formsOf>;
+  #node: NodeConfig;
+  #units = new Map<string, CompiledUnit>();
+  /** Holders of shared elements, by set and key. */
+  #holders = new Map<string, number>();
+  /** Elements of the node itself: node addresses and service ranges. */
+  #own = new ElementList();
+  #ranges: readonly AddressRange[] = [];
+  #elements = 0;
+
+  constructor(family: IpFamily, node: NodeConfig) {
+    this.family = family;
+    this.#node = node;
+    this.forms = formsOf(family);
+  }
+
+  get unitCount(): number {
+    return this.#units.size;
+  }
+
+  get elementCount(): number {
+    return this.#elements;
+  }
+
+  /** The table without elements: sets, chains, rules. Rules come before elements, or the kernel checks every element anew. */
+  layoutOps(): readonly NftOp[] {
+    return [
+      { op: "add-table" },
+      ...chainsOf().map((chain): NftOp => ({ op: "add-chain", chain })),
+      ...setsOf(this.family).map((set): NftOp => ({ op: "add-set", set })),
+      ...rulesOf(this.#node, this.family).map((rule): NftOp => ({ op: "add-rule", rule })),
+    ];
+  }
+
+  get rules() {
+    return rulesOf(this.#node, this.family);
+  }
+
+  /** Forgets everything: the table is empty now. */
+  reset(): void {
+    this.#units = new Map();
+    this.#holders = new Map();
+    this.#own = new ElementList();
+    this.#elements = 0;
+  }
+
+  /** Belief is moved to what units become; the operations bring the kernel there. */
+  stage(changes: readonly UnitChange[]): Staged {
+    const element = new ElementChanges(this.forms);
+    const undo: Undo[] = [];
+    for (const change of changes) this.#stageUnit(change.key, change.unit, element, undo);
+    return this.#staged(element, undo);
+  }
+
+  /** Elements that follow from the node configuration and from ServiceCIDRs. */
+  stageNode(node: NodeConfig, ranges: readonly AddressRange[]): Staged {
+    const before = this.#own;
+    const after = new ElementList();
+    const scope = nodePortScope(node, this.family);
+    if (scope.kind === "addresses")
+      for (const address of scope.addresses) after.push(SET.nodeAddresses, packIp(address), "");
+    for (const range of ranges) after.push(SET.serviceRanges, range.first + range.last, "");
+    const element = new ElementChanges(this.forms);
+    element.diff(before, after);
+    const [oldNode, oldRanges] = [this.#node, this.#ranges];
+    this.#own = after;
+    this.#node = node;
+    this.#ranges = ranges;
+    return this.#staged(element, [
+      () => {
+        this.#own = before;
+        this.#node = oldNode;
+        this.#ranges = oldRanges;
+      },
+    ]);
+  }
+
+  /** The unit as it is programmed, if it is. */
+  compiled(key: string): CompiledUnit | undefined {
+    return this.#units.get(key);
+  }
+
+  /** Keys of all units programmed. */
+  keys(): Iterable<string> {
+    return this.#units.keys();
+  }
+
+  /** Takes over a unit as it is, or as it is to be. @returns its elements, without shared ones that an earlier unit brought */
+  adopt(compiled: CompiledUnit): ElementList {
+    const list = new ElementList();
+    pushUnit(list, compiled);
+    const shared = new ElementList();
+    pushShared(shared, compiled);
+    for (let i = 0; i < shared.length; i++) {
+      const set = shared.sets[i] ?? 0;
+      const key = shared.keys[i] ?? "";
+      if (this.#hold(set, key)) list.push(set, key, "");
+    }
+    this.#units.set(compiled.shape.key, compiled);
+    this.#elements += list.length;
+    return list;
+  }
+
+  /** Counts a holder. @returns true for the first */
+  #hold(set: number, key: string): boolean {
+    const id = String.fromCharCode(set) + key;
+    const count = this.#holders.get(id) ?? 0;
+    this.#holders.set(id, count + 1);
+    return count === 0;
+  }
+
+  /** @returns true when nobody holds it any more */
+  #release(set: number, key: string): boolean {
+    const id = String.fromCharCode(set) + key;
+    const count = this.#holders.get(id) ?? 0;
+    if (count > 1) this.#holders.set(id, count - 1);
+    else this.#holders.delete(id);
+    return count <= 1;
+  }
+
+  #staged(element: ElementChanges, undo: Undo[]): Staged {
+    const grown = element.added - element.deleted;
+    this.#elements += grown;
+    return {
+      ops: element.ops(),
+      added: element.added,
+      deleted: element.deleted,
+      reject: () => {
+        this.#elements -= grown;
+        for (const step of undo.reverse()) step();
+      },
+    };
+  }
+
+  #stageUnit(key: string, unit: Unit | undefined, element: ElementChanges, undo: Undo[]): void {
+    const before = this.#units.get(key);
+    const after = unit === undefined ? undefined : compileUnit(unit, before);
+    const had = new ElementList();
+    const has = new ElementList();
+    if (before !== undefined) pushUnit(had, before);
+    if (after !== undefined) pushUnit(has, after);
+    element.diff(had, has);
+    this.#exchangeShared(before, after, element);
+    if (after === undefined) this.#units.delete(key);
+    else this.#units.set(key, after);
+    undo.push(() => {
+      this.#exchangeShared(after, before, undefined);
+      if (before === undefined) this.#units.delete(key);
+      else this.#units.set(key, before);
+    });
+  }
+
+  #exchangeShared(
+    before: CompiledUnit | undefined,
+    after: CompiledUnit | undefined,
+    element: ElementChanges | undefined,
+  ): void {
+    const had = new ElementList();
+    const has = new ElementList();
+    if (before !== undefined) pushShared(had, before);
+    if (after !== undefined) pushShared(has, after);
+    // Hold before release: an element in both stays where it is.
+    for (let i = 0; i < has.length; i++) {
+      const [set, key] = [has.sets[i] ?? 0, has.keys[i] ?? ""];
+      if (this.#hold(set, key)) element?.add(set, key, "");
+    }
+    for (let i = 0; i < had.length; i++) {
+      const [set, key] = [had.sets[i] ?? 0, had.keys[i] ?? ""];
+      if (this.#release(set, key)) element?.delete(set, key);
+    }
+  }
+}

@@ -1,0 +1,368 @@
+/**
+ * Layer plan. Objects in, unit changes out; the state between is what the objects said, packed. Work follows what
+ * changed: a changed slice costs its service's endpoints, nothing else. No I/O, no clock.
+ *
+ * Objects are staged between {@link Planner.begin} and {@link Planner.commit}, so changes can be taken at any time
+ * without seeing half a batch.
+ */
+import type { Cidr, IpFamily } from "../model/ip.ts";
+import type { FeedObject, ObjectKey, ObjectProblem } from "../model/objects.ts";
+import { keyOf } from "../model/objects.ts";
+import { Claims, frontendKey } from "./claims.ts";
+import type { HintMatch } from "./endpoints.ts";
+import { matchHints } from "./endpoints.ts";
+import type { NodeConfig } from "./node-config.ts";
+import { formatDestination, packPort } from "./packed.ts";
+import { mergeRanges, rangeOfCidr } from "./ranges.ts";
+import type { ServiceSpec } from "./tracker/service-spec.ts";
+import { reduceService, shapesOf } from "./tracker/service-spec.ts";
+import type { SliceRecord } from "./tracker/slice-record.ts";
+import { endpointCount, equalRecords, PortLists, packSlice } from "./tracker/slice-record.ts";
+import { StringTable } from "./tracker/string-table.ts";
+import type { AddressRange, Frontend, UnitChange, UnitShape } from "./unit.ts";
+import { planUnit } from "./unit-of-service.ts";
+
+/** Everything known about one service name. */
+interface Entry {
+  spec: ServiceSpec | undefined;
+  /** Sorted by name. */
+  slices: readonly SliceRecord[];
+  /** As the Service asks for; claims are registered for these. */
+  asked: readonly UnitShape[];
+  /** Without the frontends lost to others; `undefined` when it must be worked out anew. */
+  shapes: readonly UnitShape[] | undefined;
+  /** Keys of the units last taken. */
+  taken: readonly string[];
+  problems: readonly ObjectProblem[];
+}
+
+type Staged =
+  | { readonly kind: "service"; readonly spec: ServiceSpec | undefined }
+  | { readonly kind: "slice"; readonly service: string; readonly record: SliceRecord | undefined }
+  | { readonly kind: "cidr"; readonly cidrs: readonly Cidr[] | undefined };
+
+const NO_SHAPES: readonly UnitShape[] = [];
+const NO_KEYS: readonly string[] = [];
+const NO_PROBLEMS: readonly ObjectProblem[] = [];
+
+export class Planner {
+  #node: NodeConfig;
+  readonly #entries = new Map<string, Entry>();
+  /** `namespace/slice` to `namespace/service`. */
+  readonly #serviceOfSlice = new Map<string, string>();
+  readonly #cidrs = new Map<string, readonly Cidr[]>();
+  readonly #sliceProblems = new Map<string, readonly ObjectProblem[]>();
+  readonly #names = new StringTable();
+  readonly #ports = new PortLists();
+  readonly #claims = new Claims();
+  #hints: HintMatch[] = [];
+  #dirty = new Set<string>();
+  #staged = new Map<string, Staged>();
+  #stagedSliceProblems = new Map<string, readonly ObjectProblem[]>();
+  #endpoints = 0;
+  #services = 0;
+  #rangesChanged = true;
+  /** Counts every change of the list of problems, so that callers see cheaply whether to look. */
+  problemsRevision = 0;
+
+  constructor(node: NodeConfig) {
+    this.#node = node;
+  }
+
+  get counts(): { readonly services: number; readonly slices: number; readonly endpoints: number } {
+    return { services: this.#services, slices: this.#serviceOfSlice.size, endpoints: this.#endpoints };
+  }
+
+  /** Forgets what an unfinished batch staged. */
+  begin(): void {
+    this.#staged = new Map();
+    this.#stagedSliceProblems = new Map();
+  }
+
+  upsert(object: FeedObject): void {
+    const id = stageId(keyOf(object));
+    if (object.kind === "Service") this.#staged.set(id, { kind: "service", spec: reduceService(object) });
+    else if (object.kind === "ServiceCIDR") this.#staged.set(id, { kind: "cidr", cidrs: object.cidrs });
+    else if (object.kind === "EndpointSlice") {
+      const problems: ObjectProblem[] = [];
+      const record = packSlice(object, this.#names, this.#ports, problems);
+      const service = `${object.meta.namespace}/${object.serviceName}`;
+      this.#staged.set(id, object.serviceName === "" ? GONE_SLICE : { kind: "slice", service, record });
+      this.#stagedSliceProblems.set(id, problems);
+    }
+  }
+
+  remove(key: ObjectKey): void {
+    const id = stageId(key);
+    if (key.kind === "Service") this.#staged.set(id, { kind: "service", spec: undefined });
+    else if (key.kind === "ServiceCIDR") this.#staged.set(id, { kind: "cidr", cidrs: undefined });
+    else if (key.kind === "EndpointSlice") this.#staged.set(id, GONE_SLICE);
+  }
+
+  /** Makes what was staged count. @param snapshot true when everything that was not staged is gone */
+  commit(snapshot: boolean): void {
+    const staged = this.#staged;
+    if (snapshot) this.#stageAbsent(staged);
+    for (const [id, change] of staged) {
+      const name = id.slice(2);
+      if (change.kind === "service") this.#setService(name, change.spec);
+      else if (change.kind === "cidr") this.#setCidrs(name, change.cidrs);
+      else this.#setSlice(name, change.service, change.record, this.#stagedSliceProblems.get(id));
+    }
+    this.begin();
+  }
+
+  /** Plans everything anew for another node configuration. */
+  setNode(node: NodeConfig): void {
+    this.#node = node;
+    this.#hints = [];
+    for (const [name, entry] of this.#entries) {
+      if (entry.spec !== undefined) this.#claim(name, entry, shapesOf(entry.spec, node));
+      this.#dirty.add(name);
+    }
+  }
+
+  get hasChanges(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  /**
+   * Takes changes of whole services until `maxTargets` endpoints are in them. Services that lose a frontend come
+   * before those that gain it. Call until {@link hasChanges} is false.
+   */
+  takeChanges(maxTargets: number): readonly UnitChange[] {
+    const changes: UnitChange[] = [];
+    let targets = 0;
+    for (const name of this.#dirty) {
+      this.#dirty.delete(name);
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      targets += 1 + this.#take(name, entry, changes);
+      if (targets >= maxTargets) break;
+    }
+    return changes;
+  }
+
+  /** Every unit as it is now, whatever was taken before: for comparing with what a kernel holds. */
+  *allUnits(family: IpFamily): Iterable<UnitChange> {
+    for (const entry of this.#entries.values()) {
+      for (const shape of entry.shapes ?? this.#shapes(entry)) {
+        if (shape.family !== family) continue;
+        yield { key: shape.key, family, unit: this.#unit(shape, entry, []) };
+      }
+    }
+  }
+
+  /** Ranges of the ServiceCIDRs of a family, merged. */
+  serviceRanges(family: IpFamily): readonly AddressRange[] {
+    const ranges = [...this.#cidrs.values()].flat().map(rangeOfCidr);
+    const bytes = family === "ip" ? 4 : 16;
+    return mergeRanges(ranges.filter((range) => range.first.length === bytes));
+  }
+
+  /** True once after ServiceCIDRs changed. */
+  takeServiceRangesChanged(): boolean {
+    const changed = this.#rangesChanged;
+    this.#rangesChanged = false;
+    return changed;
+  }
+
+  /** All problems of user objects, by object. */
+  problems(): readonly ObjectProblem[] {
+    const all = [...this.#sliceProblems.values()].flat();
+    for (const entry of this.#entries.values()) all.push(...entry.problems);
+    return all;
+  }
+
+  #take(name: string, entry: Entry, changes: UnitChange[]): number {
+    const shapes = entry.shapes ?? this.#shapes(entry);
+    entry.shapes = shapes;
+    const problems: ObjectProblem[] = this.#conflicts(entry);
+    let targets = 0;
+    const keys = shapes.length === entry.taken.length ? entry.taken : NO_KEYS;
+    const isSame = keys !== NO_KEYS && shapes.every((shape, i) => shape.key === keys[i]);
+    if (!isSame) {
+      const now = new Set(shapes.map((shape) => shape.key));
+      for (const key of entry.taken)
+        if (!now.has(key)) changes.push({ key, family: key.endsWith("6") ? "ip6" : "ip" });
+      entry.taken = shapes.map((shape) => shape.key);
+    }
+    for (const shape of shapes) {
+      const unit = this.#unit(shape, entry, problems);
+      targets += unit.cluster.length + unit.local.length;
+      changes.push({ key: shape.key, family: shape.family, unit });
+    }
+    if (problems.length > 0 || entry.problems.length > 0) this.problemsRevision++;
+    entry.problems = problems.length > 0 ? problems : NO_PROBLEMS;
+    if (entry.spec === undefined && entry.slices.length === 0) this.#entries.delete(name);
+    return targets;
+  }
+
+  #unit(shape: UnitShape, entry: Entry, problems: ObjectProblem[]) {
+    return planUnit(shape, entry.slices, {
+      nodeNumber: this.#names.intern(this.#node.nodeName),
+      hints: (number) => this.#hintMatch(number),
+      problems,
+    });
+  }
+
+  #hintMatch(number: number): HintMatch {
+    const known = this.#hints[number];
+    if (known !== undefined) return known;
+    const match = matchHints(this.#names.at(number), this.#node.nodeName, this.#node.zone ?? "");
+    this.#hints[number] = match;
+    return match;
+  }
+
+  #entry(name: string): Entry {
+    const known = this.#entries.get(name);
+    if (known !== undefined) return known;
+    const entry: Entry = {
+      spec: undefined,
+      slices: [],
+      asked: NO_SHAPES,
+      shapes: NO_SHAPES,
+      taken: NO_KEYS,
+      problems: NO_PROBLEMS,
+    };
+    this.#entries.set(name, entry);
+    return entry;
+  }
+
+  #setService(name: string, spec: ServiceSpec | undefined): void {
+    if (spec === undefined && !this.#entries.has(name)) return;
+    const entry = this.#entry(name);
+    this.#services += (spec === undefined ? 0 : 1) - (entry.spec === undefined ? 0 : 1);
+    entry.spec = spec;
+    this.#claim(name, entry, spec === undefined ? NO_SHAPES : shapesOf(spec, this.#node));
+  }
+
+  /** Registers what the entry asks for and withdraws what it asked for before; marks all that this touches. */
+  #claim(name: string, entry: Entry, asked: readonly UnitShape[]): void {
+    const before = new Map<string, string>();
+    for (const shape of entry.asked)
+      for (const frontend of shape.frontends) before.set(frontendKey(shape, frontend), shape.key);
+    const losers: string[] = [];
+    for (const shape of asked) {
+      const claimant = { unitKey: shape.key, service: name, createdAtMs: entry.spec?.createdAtMs ?? 0 };
+      for (const frontend of shape.frontends) {
+        const key = frontendKey(shape, frontend);
+        if (before.get(key) === shape.key) before.delete(key);
+        const owner = this.#claims.owner(key);
+        if (owner?.unitKey === shape.key && owner.createdAtMs === claimant.createdAtMs) continue;
+        losers.push(...this.#claims.add(key, claimant));
+      }
+    }
+    const heirs: string[] = [];
+    for (const [key, unitKey] of before) heirs.push(...this.#claims.remove(key, unitKey));
+    entry.asked = asked;
+    entry.shapes = undefined;
+    // Who loses a frontend is written before who gains it: the order of this set.
+    for (const other of losers) this.#markShapes(other);
+    this.#dirty.add(name);
+    for (const other of heirs) this.#markShapes(other);
+  }
+
+  #markShapes(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    entry.shapes = undefined;
+    this.#dirty.delete(name);
+    this.#dirty.add(name);
+  }
+
+  #owns(shape: UnitShape, frontend: Frontend): boolean {
+    return this.#claims.owner(frontendKey(shape, frontend))?.unitKey === shape.key;
+  }
+
+  #shapes(entry: Entry): readonly UnitShape[] {
+    return entry.asked.map((shape) =>
+      shape.frontends.every((frontend) => this.#owns(shape, frontend))
+        ? shape
+        : { ...shape, frontends: shape.frontends.filter((frontend) => this.#owns(shape, frontend)) },
+    );
+  }
+
+  #conflicts(entry: Entry): ObjectProblem[] {
+    const problems: ObjectProblem[] = [];
+    for (let i = 0; i < entry.asked.length; i++) {
+      const shape = entry.asked[i];
+      if (shape === undefined || shape === entry.shapes?.[i]) continue;
+      for (const frontend of shape.frontends) {
+        const owner = this.#claims.owner(frontendKey(shape, frontend));
+        if (owner === undefined || owner.unitKey === shape.key) continue;
+        const where =
+          frontend.class === "node-port"
+            ? `node port ${frontend.port}`
+            : formatDestination(frontend.address + packPort(frontend.port));
+        problems.push({
+          object: { kind: "Service", namespace: shape.namespace, name: shape.service },
+          reason: "FrontendConflict",
+          field: frontend.field,
+          message: `${where} belongs to the older Service ${owner.service}`,
+        });
+      }
+    }
+    return problems;
+  }
+
+  #setSlice(
+    name: string,
+    service: string,
+    record: SliceRecord | undefined,
+    problems: readonly ObjectProblem[] = NO_PROBLEMS,
+  ): void {
+    if (problems.length > 0 || this.#sliceProblems.has(name)) {
+      this.problemsRevision++;
+      if (problems.length > 0) this.#sliceProblems.set(name, problems);
+      else this.#sliceProblems.delete(name);
+    }
+    const known = this.#serviceOfSlice.get(name);
+    const sliceName = name.slice(name.indexOf("/") + 1);
+    if (known !== undefined && (record === undefined || known !== service))
+      this.#replaceSlice(known, sliceName, undefined);
+    if (record === undefined) this.#serviceOfSlice.delete(name);
+    else {
+      if (known !== service) this.#serviceOfSlice.set(name, service);
+      this.#replaceSlice(service, sliceName, record);
+    }
+  }
+
+  #replaceSlice(service: string, name: string, record: SliceRecord | undefined): void {
+    const entry = this.#entry(service);
+    const old = entry.slices.find((slice) => slice.name === name);
+    if (old !== undefined && record !== undefined && equalRecords(old, record)) return;
+    const others =
+      entry.slices.length === 1 && old !== undefined ? [] : entry.slices.filter((s) => s !== old);
+    this.#endpoints +=
+      (record === undefined ? 0 : endpointCount(record)) - (old === undefined ? 0 : endpointCount(old));
+    entry.slices =
+      record === undefined
+        ? others
+        : [...others, record].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    this.#dirty.add(service);
+  }
+
+  #setCidrs(name: string, cidrs: readonly Cidr[] | undefined): void {
+    if (cidrs === undefined) this.#cidrs.delete(name);
+    else this.#cidrs.set(name, cidrs);
+    this.#rangesChanged = true;
+  }
+
+  #stageAbsent(staged: Map<string, Staged>): void {
+    for (const [name, entry] of this.#entries)
+      if (entry.spec !== undefined && !staged.has(`s/${name}`))
+        staged.set(`s/${name}`, { kind: "service", spec: undefined });
+    for (const name of this.#serviceOfSlice.keys())
+      if (!staged.has(`e/${name}`)) staged.set(`e/${name}`, GONE_SLICE);
+    for (const name of this.#cidrs.keys())
+      if (!staged.has(`c/${name}`)) staged.set(`c/${name}`, { kind: "cidr", cidrs: undefined });
+  }
+}
+
+const GONE_SLICE: Staged = { kind: "slice", service: "", record: undefined };
+
+function stageId(key: ObjectKey): string {
+  const kind = key.kind === "Service" ? "s" : key.kind === "EndpointSlice" ? "e" : "c";
+  return `${kind}/${key.namespace}/${key.name}`;
+}

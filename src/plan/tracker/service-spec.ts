@@ -1,0 +1,143 @@
+/**
+ * Layer plan. A Service reduced to what planning needs, and the shapes of its units. Pure.
+ * Which Services are proxied: facts/kube-proxy-behaviour.md section 1.1.
+ */
+import type { Cidr, IpAddress, IpFamily } from "../../model/ip.ts";
+import { cidrContains, ipFamily } from "../../model/ip.ts";
+import type { Service, TrafficPolicy } from "../../model/objects.ts";
+import type { NodeConfig } from "../node-config.ts";
+import { PROTOCOL_NUMBERS, packIp } from "../packed.ts";
+import { mergeRanges, rangeOfCidr } from "../ranges.ts";
+import type { AddressRange, Frontend, UnitShape } from "../unit.ts";
+
+/** Label whose presence, with any value, hands a Service to another proxy. */
+const PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name";
+const HEADLESS_LABEL = "service.kubernetes.io/headless";
+
+export interface SpecPort {
+  readonly name: string;
+  readonly protocol: number;
+  readonly port: number;
+  readonly nodePort: number;
+}
+
+/** A Service that is proxied. */
+export interface ServiceSpec {
+  readonly namespace: string;
+  readonly name: string;
+  /** Infinity when unknown, so that objects of known age win. */
+  readonly createdAtMs: number;
+  readonly clusterIPs: readonly IpAddress[];
+  readonly externalIPs: readonly IpAddress[];
+  /** Load-balancer addresses of ipMode VIP, with their index in `status.loadBalancer.ingress`. */
+  readonly ingress: readonly { readonly ip: IpAddress; readonly index: number }[];
+  readonly sourceRanges: readonly Cidr[];
+  readonly ports: readonly SpecPort[];
+  readonly internalPolicy: TrafficPolicy;
+  readonly externalPolicy: TrafficPolicy;
+  readonly affinitySeconds: number;
+}
+
+const NONE: readonly never[] = [];
+
+/** @returns `undefined` for Services that are not proxied: headless, ExternalName, another proxy's */
+export function reduceService(service: Service): ServiceSpec | undefined {
+  const { meta } = service;
+  if (service.type === "ExternalName" || service.headless || service.clusterIPs.length === 0)
+    return undefined;
+  if (PROXY_NAME_LABEL in meta.labels || HEADLESS_LABEL in meta.labels) return undefined;
+  const ingress = service.loadBalancerIngress.flatMap((entry, index) =>
+    entry.ip !== undefined && entry.ipMode === "VIP" ? [{ ip: entry.ip, index }] : [],
+  );
+  return {
+    namespace: meta.namespace,
+    name: meta.name,
+    createdAtMs: meta.creationTimestampMs > 0 ? meta.creationTimestampMs : Number.POSITIVE_INFINITY,
+    clusterIPs: service.clusterIPs,
+    externalIPs: service.externalIPs.length > 0 ? service.externalIPs : NONE,
+    ingress: ingress.length > 0 ? ingress : NONE,
+    sourceRanges: service.loadBalancerSourceRanges.length > 0 ? service.loadBalancerSourceRanges : NONE,
+    ports: service.ports.map((port) => ({
+      name: port.name,
+      protocol: PROTOCOL_NUMBERS[port.protocol],
+      port: port.port,
+      nodePort: port.nodePort,
+    })),
+    internalPolicy: service.internalTrafficPolicy,
+    externalPolicy: service.externalTrafficPolicy,
+    affinitySeconds: service.sessionAffinity === "ClientIP" ? service.affinityTimeoutSeconds : 0,
+  };
+}
+
+/**
+ * Source ranges of a family. When they let the node in, they let in the load-balancer addresses too: a packet of the
+ * node's own may already carry one as its source (facts row 50).
+ */
+function sourceRanges(spec: ServiceSpec, family: IpFamily, node: NodeConfig): readonly AddressRange[] {
+  const ranges = spec.sourceRanges.filter((cidr) => ipFamily(cidr.address) === family);
+  if (ranges.length === 0) return NONE;
+  const own = node.primaryAddresses.find((address) => ipFamily(address) === family);
+  const isNodeAllowed = own !== undefined && ranges.some((cidr) => cidrContains(cidr, own));
+  const all = ranges.map(rangeOfCidr);
+  if (isNodeAllowed) {
+    for (const { ip } of spec.ingress) {
+      if (ipFamily(ip) === family) all.push({ first: packIp(ip), last: packIp(ip) });
+    }
+  }
+  return mergeRanges(all);
+}
+
+function frontendsOf(
+  spec: ServiceSpec,
+  port: SpecPort,
+  portIndex: number,
+  family: IpFamily,
+): readonly Frontend[] {
+  const guarded = spec.sourceRanges.some((cidr) => ipFamily(cidr.address) === family);
+  const frontends: Frontend[] = [];
+  const taken = new Set<string>();
+  const add = (kind: Frontend["class"], address: IpAddress, field: string, isGuarded: boolean) => {
+    const packed = packIp(address);
+    if (ipFamily(address) !== family || taken.has(packed)) return;
+    taken.add(packed);
+    frontends.push({ class: kind, address: packed, port: port.port, isGuarded, field });
+  };
+  spec.clusterIPs.forEach((ip, i) => {
+    add("internal", ip, `spec.clusterIPs[${i}]`, false);
+  });
+  for (const { ip, index } of spec.ingress)
+    add("external", ip, `status.loadBalancer.ingress[${index}].ip`, guarded);
+  spec.externalIPs.forEach((ip, i) => {
+    add("external", ip, `spec.externalIPs[${i}]`, false);
+  });
+  if (port.nodePort > 0) {
+    const field = `spec.ports[${portIndex}].nodePort`;
+    frontends.push({ class: "node-port", address: "", port: port.nodePort, isGuarded: false, field });
+  }
+  return frontends;
+}
+
+/** Units of a Service before conflicts: one a port and family in which it has a cluster address. */
+export function shapesOf(spec: ServiceSpec, node: NodeConfig): readonly UnitShape[] {
+  const shapes: UnitShape[] = [];
+  for (const clusterIp of spec.clusterIPs) {
+    const family = ipFamily(clusterIp);
+    const ranges = sourceRanges(spec, family, node);
+    spec.ports.forEach((port, index) => {
+      shapes.push({
+        key: `${spec.namespace}/${spec.name}:${port.name}/${port.protocol}/${family}`,
+        namespace: spec.namespace,
+        service: spec.name,
+        portName: port.name,
+        family,
+        protocol: port.protocol,
+        frontends: frontendsOf(spec, port, index, family),
+        internalPolicy: spec.internalPolicy,
+        externalPolicy: spec.externalPolicy,
+        affinitySeconds: spec.affinitySeconds,
+        sourceRanges: ranges,
+      });
+    });
+  }
+  return shapes;
+}
