@@ -6,7 +6,7 @@ import type { ObjectKey, ObjectKind, ObjectMeta } from "../objects.ts";
 import { isRecord, type Json, type Problems, readTextMap, show } from "./fields.ts";
 
 /** On an EndpointSlice or Endpoints: JSON object of address to weight, 0–256; addresses that are not in it weigh 1. */
-export const WEIGHTS_ANNOTATION = "nodeplane.io/endpoint-weights";
+export const WEIGHTS_ANNOTATION = "nodeplane.dev/endpoint-weights";
 /** On an EndpointSlice: RFC 3339 time of the change that led to it. */
 export const TRIGGER_TIME_ANNOTATION = "endpoints.kubernetes.io/last-change-trigger-time";
 const KEPT_ANNOTATIONS: readonly string[] = [WEIGHTS_ANNOTATION, TRIGGER_TIME_ANNOTATION];

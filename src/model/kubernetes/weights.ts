@@ -1,5 +1,5 @@
 /**
- * Layer model. The annotation `nodeplane.io/endpoint-weights` on an EndpointSlice or Endpoints object: a JSON object of
+ * Layer model. The annotation `nodeplane.dev/endpoint-weights` on an EndpointSlice or Endpoints object: a JSON object of
  * address to weight, `{"10.0.0.1": 3, "10.0.0.2": 0}`. 0 drains, 256 is the most, an address that is not named weighs 1.
  */
 import { type IpAddress, parseIp } from "../ip.ts";

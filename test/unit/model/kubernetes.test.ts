@@ -96,7 +96,7 @@ suite("what is kept", () => {
   });
   test("weights come from the annotation; wrong ones are reported and count as not given", () => {
     const annotations = {
-      "nodeplane.io/endpoint-weights": '{"10.0.0.1": 3, "10.0.0.2": 257, "x": 1}',
+      "nodeplane.dev/endpoint-weights": '{"10.0.0.1": 3, "10.0.0.2": 257, "x": 1}',
       other: "y",
     };
     const parsed = parseKubernetesObject(
@@ -108,7 +108,7 @@ suite("what is kept", () => {
       object.endpoints.map((e) => e.weight),
       [3, undefined],
     );
-    assert.deepEqual(Object.keys(object.meta.annotations), ["nodeplane.io/endpoint-weights"]);
+    assert.deepEqual(Object.keys(object.meta.annotations), ["nodeplane.dev/endpoint-weights"]);
     assert.deepEqual(
       parsed.problems.map((p) => p.reason),
       ["InvalidWeights", "InvalidWeights"],
