@@ -10,12 +10,12 @@ export function asObject(value: Json | undefined): JsonObject {
 }
 
 /** The list, or an empty one. */
-export function asList(value: Json | undefined): readonly Json[] {
-  return Array.isArray(value) ? (value as readonly Json[]) : [];
+export function asList(value: Json | undefined): Json[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /** The objects in a list; anything else in it is left out. */
-export function objectsIn(value: Json | undefined): readonly JsonObject[] {
+export function objectsIn(value: Json | undefined): JsonObject[] {
   return asList(value).filter(isJsonObject);
 }
 
@@ -30,7 +30,7 @@ export function asNumber(value: Json | undefined): number {
 }
 
 /** The strings in a list. */
-export function textsIn(value: Json | undefined): readonly string[] {
+export function textsIn(value: Json | undefined): string[] {
   return asList(value).filter((item): item is string => typeof item === "string");
 }
 
