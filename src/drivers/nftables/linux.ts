@@ -3,14 +3,11 @@
  * orders requests and turns answers into the results of driver.ts.
  */
 import { blamedElement, encodeBatch } from "../../codec/netlink/nftables/batch.ts";
-import { canonicalExpressions } from "../../codec/netlink/nftables/canonical.ts";
 import { MSG } from "../../codec/netlink/nftables/constants.ts";
 import { ElementCollector } from "../../codec/netlink/nftables/elements.ts";
-import { writeStatements } from "../../codec/netlink/nftables/expressions.ts";
 import { encodeGet, readChain, readRule } from "../../codec/netlink/nftables/objects.ts";
 import { type ElementShape, elementShape, readSet } from "../../codec/netlink/nftables/sets.ts";
 import { attributeMap, attributeNumber, NLMSG_ERROR, readError } from "../../codec/netlink/reader.ts";
-import { NetlinkWriter } from "../../codec/netlink/writer.ts";
 import { NodeplaneError } from "../../model/errors.ts";
 import type {
   NftChain,
@@ -21,6 +18,7 @@ import type {
   NftTable,
   NftTableState,
 } from "../../model/nftables.ts";
+import { canonicalRule } from "./canonical.ts";
 import type { NftCommit, NftDriver, NftFailure, NftFeature } from "./driver.ts";
 import { probeFeatures } from "./probe.ts";
 import { errnoName, NfSocket } from "./socket.ts";
@@ -32,13 +30,6 @@ const READ_ATTEMPTS = 5;
 const NFGENMSG_BYTES = 4;
 /** Failures reported of one batch: more say nothing new and cost memory. */
 const MAX_FAILURES = 10_000;
-
-/** Canonical text of a rule, see {@link NftDriver.canonicalRule}. */
-export function canonicalRule(table: NftTable, rule: NftRule): string {
-  const writer = new NetlinkWriter(4096);
-  writeStatements(writer, 1, table.family, rule.statements);
-  return canonicalExpressions(writer.bytes, 4, writer.length);
-}
 
 export class LinuxNft implements NftDriver {
   readonly table: NftTable;

@@ -91,7 +91,7 @@ function trials(family: NftTableFamily): readonly Trial[] {
 }
 
 /** Errors by which a kernel says "I do not know that". */
-const UNSUPPORTED = new Set(["ENOENT", "EOPNOTSUPP", "EINVAL", "ENOTSUP", "EAFNOSUPPORT", "EPROTONOSUPPORT"]);
+const UNSUPPORTED = new Set(["ENOENT", "EOPNOTSUPP", "EINVAL", "EAFNOSUPPORT", "EPROTONOSUPPORT"]);
 
 /** Tries every feature with `commit`, which must work on a scratch table of `family`. */
 export function probeFeatures(

@@ -27,6 +27,8 @@ const DUMP_ATTEMPTS = 20;
 
 /** Name of a positive errno. */
 export function errnoName(errno: number): string {
+  // libuv calls it by the other name; netfilter people know this one.
+  if (errno === 95) return "EOPNOTSUPP";
   try {
     return getSystemErrorName(-errno);
   } catch {
