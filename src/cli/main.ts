@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "program this node's kernel from a control plane or from files",
     load: async () => (await import("./agent.ts")).agentCommand,
   },
+  certificate: {
+    summary: "issue a node's certificate and a ready configuration",
+    load: async () => (await import("./certificate.ts")).certificateCommand,
+  },
   lab: {
     summary: "a whole cluster of network namespaces on this machine",
     load: async () => (await import("./lab.ts")).lab,
