@@ -2,6 +2,8 @@
 import type { ObjectClient } from "../registry/client.ts";
 import type { ClusterSettings, Kind } from "../registry/kind.ts";
 import type { Store } from "../store/store.ts";
+import type { EventRecorder } from "./events/recorder.ts";
+import type { Informers } from "./framework/informers.ts";
 
 export interface ControllerLog {
   info(fields: Readonly<Record<string, unknown>>, message: string): void;
@@ -16,7 +18,8 @@ export interface ControllerClock {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
-export interface ControllerContext {
+/** What the process that runs controllers hands in. */
+export interface ControllerDeps {
   readonly client: ObjectClient;
   /** For allocator repair only. */
   readonly store: Store;
@@ -24,6 +27,16 @@ export interface ControllerContext {
   readonly settings: ClusterSettings;
   readonly clock: ControllerClock;
   readonly log: ControllerLog;
+  /** Who holds the Lease. The same after a restart, so that this process need not wait for its own old lease. */
+  readonly identity: string;
+  /** Seconds without a sign of life after which a node is NotReady. Default 40. */
+  readonly nodeGracePeriodSeconds?: number;
+}
+
+export interface ControllerContext extends ControllerDeps {
+  /** Shared caches; they live as long as this process holds the Lease. */
+  readonly informers: Informers;
+  readonly events: EventRecorder;
 }
 
 export interface Controller {
