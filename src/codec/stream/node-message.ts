@@ -29,15 +29,21 @@ export interface ReportPart {
   readonly sequence: number;
 }
 
-export type NodeMessage =
-  | { readonly kind: "hello"; readonly hello: Hello }
-  | { readonly kind: "credits"; readonly credits: number }
-  | { readonly kind: "received"; readonly revision: number }
-  | { readonly kind: "programmed"; readonly revision: number; readonly refused: readonly ObjectProblem[] }
-  | { readonly kind: "report"; readonly part: ReportPart }
-  | { readonly kind: "heartbeat" }
-  /** Of a newer version: to be ignored. */
-  | { readonly kind: "unknown" };
+/** Second acknowledgement. */
+export interface ProgrammedMessage {
+  readonly revision: number;
+  readonly refused: readonly ObjectProblem[];
+}
+
+/** Any of the parts; what is absent was not said. */
+export interface NodeMessage {
+  readonly hello?: Hello;
+  readonly credits?: number;
+  readonly received?: number;
+  readonly programmed?: ProgrammedMessage;
+  readonly report?: ReportPart;
+  readonly heartbeat?: boolean;
+}
 
 const MAX_SETS = 100;
 const MAX_REFUSED = 10_000;
@@ -47,33 +53,22 @@ const NO_BYTES = new Uint8Array(0);
 const writer = new WireWriter(4096);
 
 /** Bytes of a NodeMessage. */
-export function encodeNodeMessage(message: Exclude<NodeMessage, { kind: "unknown" }>): Buffer {
+export function encodeNodeMessage(message: NodeMessage): Buffer {
   writer.reset();
-  switch (message.kind) {
-    case "hello":
-      writeHello(message.hello);
-      break;
-    case "credits":
-      writer.number(2, message.credits);
-      break;
-    case "received":
-      writer.number(3, message.revision);
-      break;
-    case "programmed": {
-      const start = writer.begin(4);
-      writer.number(1, message.revision);
-      for (const problem of message.refused) writeNack(problem);
-      writer.end(start);
-      break;
-    }
-    case "report":
-      writeReport(message.part);
-      break;
-    case "heartbeat":
-      writer.end(writer.begin(6));
-      break;
-  }
+  if (message.hello !== undefined) writeHello(message.hello);
+  writer.number(2, message.credits ?? 0);
+  writer.number(3, message.received ?? 0);
+  if (message.programmed !== undefined) writeProgrammed(message.programmed);
+  if (message.report !== undefined) writeReport(message.report);
+  writer.bool(6, message.heartbeat === true);
   return writer.finish();
+}
+
+function writeProgrammed(programmed: ProgrammedMessage): void {
+  const start = writer.begin(4);
+  writer.number(1, programmed.revision);
+  for (const problem of programmed.refused) writeNack(problem);
+  writer.end(start);
 }
 
 function writeHello(hello: Hello): void {
@@ -108,30 +103,29 @@ function writeReport(part: ReportPart): void {
   writer.end(start);
 }
 
-/** Reads a NodeMessage; of several alternatives in one message the last counts, as protobuf has it. */
+/** Reads a NodeMessage; of a part that stands there twice the last counts. */
 export function decodeNodeMessage(bytes: Uint8Array): NodeMessage {
   const reader = new WireReader(bytes);
-  let message: NodeMessage = { kind: "unknown" };
+  let message: NodeMessage = {};
   while (reader.next()) {
     switch (reader.field) {
       case 1:
-        message = { kind: "hello", hello: readHello(reader) };
+        message = { ...message, hello: readHello(reader) };
         break;
       case 2:
-        message = { kind: "credits", credits: reader.uint32() };
+        message = { ...message, credits: reader.uint32() };
         break;
       case 3:
-        message = { kind: "received", revision: reader.number() };
+        message = { ...message, received: reader.number() };
         break;
       case 4:
-        message = readProgrammed(reader);
+        message = { ...message, programmed: readProgrammed(reader) };
         break;
       case 5:
-        message = { kind: "report", part: readReport(reader) };
+        message = { ...message, report: readReport(reader) };
         break;
       case 6:
-        reader.skip();
-        message = { kind: "heartbeat" };
+        message = { ...message, heartbeat: reader.bool() };
         break;
       default:
         reader.skip();
@@ -163,7 +157,7 @@ function push<T>(list: T[], item: T, max: number): void {
   list.push(item);
 }
 
-function readProgrammed(reader: WireReader): NodeMessage {
+function readProgrammed(reader: WireReader): ProgrammedMessage {
   const outer = reader.enter();
   const refused: ObjectProblem[] = [];
   let revision = 0;
@@ -175,7 +169,7 @@ function readProgrammed(reader: WireReader): NodeMessage {
     } else reader.skip();
   }
   reader.leave(outer);
-  return { kind: "programmed", revision, refused };
+  return { revision, refused };
 }
 
 /** `undefined` for a key of an unknown kind. */

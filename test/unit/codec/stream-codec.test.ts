@@ -106,9 +106,8 @@ suite("server messages", () => {
 
 suite("node messages", () => {
   const object = { kind: "Service", namespace: "a", name: "b" } as const;
-  const rows: readonly Exclude<NodeMessage, { kind: "unknown" }>[] = [
+  const rows: readonly NodeMessage[] = [
     {
-      kind: "hello",
       hello: {
         node: "n1",
         role: "agent",
@@ -119,17 +118,13 @@ suite("node messages", () => {
         version: "0.1",
       },
     },
-    { kind: "credits", credits: 300 },
-    { kind: "received", revision: 2 ** 40 },
+    { credits: 300, received: 2 ** 40 },
     {
-      kind: "programmed",
-      revision: 12,
-      refused: [{ object, reason: "R", field: "spec.ports[0]", message: "m" }],
+      programmed: { revision: 12, refused: [{ object, reason: "R", field: "spec.ports[0]", message: "m" }] },
     },
-    { kind: "programmed", revision: 13, refused: [] },
+    { programmed: { revision: 13, refused: [] }, heartbeat: true },
     {
-      kind: "report",
-      part: {
+      report: {
         first: true,
         last: false,
         nodeJson: Buffer.from("{}"),
@@ -138,10 +133,10 @@ suite("node messages", () => {
         sequence: 4,
       },
     },
-    { kind: "heartbeat" },
+    {},
   ];
   for (const message of rows)
-    test(`${message.kind} comes back as it was, also through the generated code`, () => {
+    test(`${Object.keys(message).join(" and ")} comes back as it was, also through the generated code`, () => {
       const bytes = encodeNodeMessage(message);
       assert.deepEqual(decodeNodeMessage(bytes), message);
       const theirs = fromBinary(NodeMessageSchema, bytes);
@@ -209,7 +204,7 @@ suite("one version newer", () => {
     assert.deepEqual(read(bytes), []);
     const writer = new WireWriter();
     writer.text(50, "new");
-    assert.deepEqual(decodeNodeMessage(writer.finish()), { kind: "unknown" });
+    assert.deepEqual(decodeNodeMessage(writer.finish()), {});
   });
 });
 

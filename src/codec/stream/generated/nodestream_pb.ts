@@ -19,62 +19,51 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nodeplane/v1/nodestream.proto.
  */
 export const file_nodeplane_v1_nodestream: GenFile = /*@__PURE__*/
-  fileDesc("Ch1ub2RlcGxhbmUvdjEvbm9kZXN0cmVhbS5wcm90bxIMbm9kZXBsYW5lLnYxIvgBCgtOb2RlTWVzc2FnZRIkCgVoZWxsbxgBIAEoCzITLm5vZGVwbGFuZS52MS5IZWxsb0gAEhEKB2NyZWRpdHMYAiABKA1IABIbChFyZWNlaXZlZF9yZXZpc2lvbhgDIAEoBEgAEi4KCnByb2dyYW1tZWQYBCABKAsyGC5ub2RlcGxhbmUudjEuUHJvZ3JhbW1lZEgAEioKBnJlcG9ydBgFIAEoCzIYLm5vZGVwbGFuZS52MS5SZXBvcnRQYXJ0SAASLAoJaGVhcnRiZWF0GAYgASgLMhcubm9kZXBsYW5lLnYxLkhlYXJ0YmVhdEgAQgkKB21lc3NhZ2UidAoFSGVsbG8SDAoEbm9kZRgBIAEoCRIMCgRyb2xlGAIgASgJEgwKBHNldHMYAyADKAkSDQoFZXBvY2gYBCABKAkSEAoIcmV2aXNpb24YBSABKAQSDwoHY3JlZGl0cxgGIAEoDRIPCgd2ZXJzaW9uGAcgASgJIkMKClByb2dyYW1tZWQSEAoIcmV2aXNpb24YASABKAQSIwoHcmVmdXNlZBgCIAMoCzISLm5vZGVwbGFuZS52MS5OYWNrIlwKBE5hY2sSJAoDa2V5GAEgASgLMhcubm9kZXBsYW5lLnYxLk9iamVjdEtleRIOCgZyZWFzb24YAiABKAkSDQoFZmllbGQYAyABKAkSDwoHbWVzc2FnZRgEIAEoCSJ0CgpSZXBvcnRQYXJ0Eg0KBWZpcnN0GAEgASgIEgwKBGxhc3QYAiABKAgSEQoJbm9kZV9qc29uGAMgASgMEhAKCHBvZF9qc29uGAQgAygMEhIKCmV2ZW50X2pzb24YBSADKAwSEAoIc2VxdWVuY2UYBiABKAQiCwoJSGVhcnRiZWF0IuYBCg1TZXJ2ZXJNZXNzYWdlEiYKB3dlbGNvbWUYASABKAsyFS5ub2RlcGxhbmUudjEuV2VsY29tZRIiCgViZWdpbhgCIAEoCzITLm5vZGVwbGFuZS52MS5CZWdpbhIkCgZ1cHNlcnQYAyADKAsyFC5ub2RlcGxhbmUudjEuT2JqZWN0EicKBnJlbW92ZRgEIAMoCzIXLm5vZGVwbGFuZS52MS5PYmplY3RLZXkSJAoGY29tbWl0GAUgASgLMhQubm9kZXBsYW5lLnYxLkNvbW1pdBIUCgxyZXBvcnRfdGFrZW4YBiABKAQiUQoHV2VsY29tZRINCgVlcG9jaBgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIPCgd2ZXJzaW9uGAMgASgJEhQKDHVua25vd25fc2V0cxgEIAMoCSJ/CgVCZWdpbhIQCghyZXZpc2lvbhgBIAEoBBIQCghzbmFwc2hvdBgCIAEoCBIVCg1hdXRob3JpdGF0aXZlGAMgASgIEhUKDWZyb21fcmV2aXNpb24YBCABKAQSFQoNY2hhbmdlZF9hdF9tcxgFIAEoBBINCgVlcG9jaBgGIAEoCSIsCgZDb21taXQSEAoIcmV2aXNpb24YASABKAQSEAoIbGVmdF9vdXQYAiABKA0iOgoJT2JqZWN0S2V5EgwKBGtpbmQYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgwKBG5hbWUYAyABKAkivAIKBk9iamVjdBIgCgRtZXRhGAEgASgLMhIubm9kZXBsYW5lLnYxLk1ldGESKAoHc2VydmljZRgCIAEoCzIVLm5vZGVwbGFuZS52MS5TZXJ2aWNlSAASNQoOZW5kcG9pbnRfc2xpY2UYAyABKAsyGy5ub2RlcGxhbmUudjEuRW5kcG9pbnRTbGljZUgAEiwKCW5hbWVzcGFjZRgEIAEoCzIXLm5vZGVwbGFuZS52MS5OYW1lc3BhY2VIABIiCgRub2RlGAUgASgLMhIubm9kZXBsYW5lLnYxLk5vZGVIABIxCgxzZXJ2aWNlX2NpZHIYBiABKAsyGS5ub2RlcGxhbmUudjEuU2VydmljZUNpZHJIABIgCgNwb2QYByABKAsyES5ub2RlcGxhbmUudjEuUG9kSABCCAoGb2JqZWN0IpcBCgRNZXRhEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRuYW1lGAIgASgJEgsKA3VpZBgDIAEoCRIdChVjcmVhdGlvbl90aW1lc3RhbXBfbXMYBCABKAQSHQoVZGVsZXRpb25fdGltZXN0YW1wX21zGAUgASgEEg4KBmxhYmVscxgGIAMoCRITCgthbm5vdGF0aW9ucxgHIAMoCSLQAgoHU2VydmljZRIMCgR0eXBlGAEgASgNEg0KBWZsYWdzGAIgASgNEhMKC2NsdXN0ZXJfaXBzGAMgAygMEhQKDGV4dGVybmFsX2lwcxgEIAMoDBJAChVsb2FkX2JhbGFuY2VyX2luZ3Jlc3MYBSADKAsyIS5ub2RlcGxhbmUudjEuTG9hZEJhbGFuY2VySW5ncmVzcxI4Chtsb2FkX2JhbGFuY2VyX3NvdXJjZV9yYW5nZXMYBiADKAsyEy5ub2RlcGxhbmUudjEuUmFuZ2USKAoFcG9ydHMYByADKAsyGS5ub2RlcGxhbmUudjEuU2VydmljZVBvcnQSHgoWaGVhbHRoX2NoZWNrX25vZGVfcG9ydBgIIAEoDRIgChhhZmZpbml0eV90aW1lb3V0X3NlY29uZHMYCSABKA0SFQoNZXh0ZXJuYWxfbmFtZRgKIAEoCSJCChNMb2FkQmFsYW5jZXJJbmdyZXNzEgoKAmlwGAEgASgMEhAKCGhvc3RuYW1lGAIgASgJEg0KBXByb3h5GAMgASgIIi0KBVJhbmdlEg8KB2FkZHJlc3MYASABKAwSEwoLcHJlZml4X2JpdHMYAiABKA0iTgoLU2VydmljZVBvcnQSDAoEbmFtZRgBIAEoCRIQCghwcm90b2NvbBgCIAEoDRIMCgRwb3J0GAMgASgNEhEKCW5vZGVfcG9ydBgEIAEoDSKhAQoNRW5kcG9pbnRTbGljZRIUCgxzZXJ2aWNlX25hbWUYASABKAkSFQoNYWRkcmVzc19ieXRlcxgCIAEoDRIpCgVwb3J0cxgDIAMoCzIaLm5vZGVwbGFuZS52MS5FbmRwb2ludFBvcnQSDQoFbmFtZXMYBCADKAkSKQoJZW5kcG9pbnRzGAUgAygLMhYubm9kZXBsYW5lLnYxLkVuZHBvaW50IlIKDEVuZHBvaW50UG9ydBIMCgRuYW1lGAEgASgJEhAKCHByb3RvY29sGAIgASgNEgwKBHBvcnQYAyABKA0SFAoMYXBwX3Byb3RvY29sGAQgASgJIrQBCghFbmRwb2ludBIRCglhZGRyZXNzZXMYASABKAwSEgoKY29uZGl0aW9ucxgCIAEoDRIMCgRub2RlGAMgASgNEgwKBHpvbmUYBCABKA0SEgoKaGludF96b25lcxgFIAMoDRISCgpoaW50X25vZGVzGAYgAygNEhAKCGhvc3RuYW1lGAcgASgJEhcKD3dlaWdodF9wbHVzX29uZRgIIAEoDRISCgp0YXJnZXRfcG9kGAkgASgJIgsKCU5hbWVzcGFjZSJmCgROb2RlEhQKDGludGVybmFsX2lwcxgBIAMoDBImCglwb2RfY2lkcnMYAiADKAsyEy5ub2RlcGxhbmUudjEuUmFuZ2USDAoEem9uZRgDIAEoCRISCgp0YWludF9rZXlzGAQgAygJIjEKC1NlcnZpY2VDaWRyEiIKBWNpZHJzGAEgAygLMhMubm9kZXBsYW5lLnYxLlJhbmdlInMKA1BvZBIPCgdwb2RfaXBzGAEgAygMEhEKCW5vZGVfbmFtZRgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIRCglzdWJkb21haW4YBCABKAkSDQoFcGhhc2UYBSABKA0SFAoMaG9zdF9uZXR3b3JrGAYgASgIMlMKCk5vZGVTdHJlYW0SRQoHQ29ubmVjdBIZLm5vZGVwbGFuZS52MS5Ob2RlTWVzc2FnZRobLm5vZGVwbGFuZS52MS5TZXJ2ZXJNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("Ch1ub2RlcGxhbmUvdjEvbm9kZXN0cmVhbS5wcm90bxIMbm9kZXBsYW5lLnYxIsgBCgtOb2RlTWVzc2FnZRIiCgVoZWxsbxgBIAEoCzITLm5vZGVwbGFuZS52MS5IZWxsbxIPCgdjcmVkaXRzGAIgASgNEhkKEXJlY2VpdmVkX3JldmlzaW9uGAMgASgEEiwKCnByb2dyYW1tZWQYBCABKAsyGC5ub2RlcGxhbmUudjEuUHJvZ3JhbW1lZBIoCgZyZXBvcnQYBSABKAsyGC5ub2RlcGxhbmUudjEuUmVwb3J0UGFydBIRCgloZWFydGJlYXQYBiABKAgidAoFSGVsbG8SDAoEbm9kZRgBIAEoCRIMCgRyb2xlGAIgASgJEgwKBHNldHMYAyADKAkSDQoFZXBvY2gYBCABKAkSEAoIcmV2aXNpb24YBSABKAQSDwoHY3JlZGl0cxgGIAEoDRIPCgd2ZXJzaW9uGAcgASgJIkMKClByb2dyYW1tZWQSEAoIcmV2aXNpb24YASABKAQSIwoHcmVmdXNlZBgCIAMoCzISLm5vZGVwbGFuZS52MS5OYWNrIlwKBE5hY2sSJAoDa2V5GAEgASgLMhcubm9kZXBsYW5lLnYxLk9iamVjdEtleRIOCgZyZWFzb24YAiABKAkSDQoFZmllbGQYAyABKAkSDwoHbWVzc2FnZRgEIAEoCSJ0CgpSZXBvcnRQYXJ0Eg0KBWZpcnN0GAEgASgIEgwKBGxhc3QYAiABKAgSEQoJbm9kZV9qc29uGAMgASgMEhAKCHBvZF9qc29uGAQgAygMEhIKCmV2ZW50X2pzb24YBSADKAwSEAoIc2VxdWVuY2UYBiABKAQi5gEKDVNlcnZlck1lc3NhZ2USJgoHd2VsY29tZRgBIAEoCzIVLm5vZGVwbGFuZS52MS5XZWxjb21lEiIKBWJlZ2luGAIgASgLMhMubm9kZXBsYW5lLnYxLkJlZ2luEiQKBnVwc2VydBgDIAMoCzIULm5vZGVwbGFuZS52MS5PYmplY3QSJwoGcmVtb3ZlGAQgAygLMhcubm9kZXBsYW5lLnYxLk9iamVjdEtleRIkCgZjb21taXQYBSABKAsyFC5ub2RlcGxhbmUudjEuQ29tbWl0EhQKDHJlcG9ydF90YWtlbhgGIAEoBCJRCgdXZWxjb21lEg0KBWVwb2NoGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg8KB3ZlcnNpb24YAyABKAkSFAoMdW5rbm93bl9zZXRzGAQgAygJIn8KBUJlZ2luEhAKCHJldmlzaW9uGAEgASgEEhAKCHNuYXBzaG90GAIgASgIEhUKDWF1dGhvcml0YXRpdmUYAyABKAgSFQoNZnJvbV9yZXZpc2lvbhgEIAEoBBIVCg1jaGFuZ2VkX2F0X21zGAUgASgEEg0KBWVwb2NoGAYgASgJIiwKBkNvbW1pdBIQCghyZXZpc2lvbhgBIAEoBBIQCghsZWZ0X291dBgCIAEoDSI6CglPYmplY3RLZXkSDAoEa2luZBgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSDAoEbmFtZRgDIAEoCSK8AgoGT2JqZWN0EiAKBG1ldGEYASABKAsyEi5ub2RlcGxhbmUudjEuTWV0YRIoCgdzZXJ2aWNlGAIgASgLMhUubm9kZXBsYW5lLnYxLlNlcnZpY2VIABI1Cg5lbmRwb2ludF9zbGljZRgDIAEoCzIbLm5vZGVwbGFuZS52MS5FbmRwb2ludFNsaWNlSAASLAoJbmFtZXNwYWNlGAQgASgLMhcubm9kZXBsYW5lLnYxLk5hbWVzcGFjZUgAEiIKBG5vZGUYBSABKAsyEi5ub2RlcGxhbmUudjEuTm9kZUgAEjEKDHNlcnZpY2VfY2lkchgGIAEoCzIZLm5vZGVwbGFuZS52MS5TZXJ2aWNlQ2lkckgAEiAKA3BvZBgHIAEoCzIRLm5vZGVwbGFuZS52MS5Qb2RIAEIICgZvYmplY3QilwEKBE1ldGESEQoJbmFtZXNwYWNlGAEgASgJEgwKBG5hbWUYAiABKAkSCwoDdWlkGAMgASgJEh0KFWNyZWF0aW9uX3RpbWVzdGFtcF9tcxgEIAEoBBIdChVkZWxldGlvbl90aW1lc3RhbXBfbXMYBSABKAQSDgoGbGFiZWxzGAYgAygJEhMKC2Fubm90YXRpb25zGAcgAygJItACCgdTZXJ2aWNlEgwKBHR5cGUYASABKA0SDQoFZmxhZ3MYAiABKA0SEwoLY2x1c3Rlcl9pcHMYAyADKAwSFAoMZXh0ZXJuYWxfaXBzGAQgAygMEkAKFWxvYWRfYmFsYW5jZXJfaW5ncmVzcxgFIAMoCzIhLm5vZGVwbGFuZS52MS5Mb2FkQmFsYW5jZXJJbmdyZXNzEjgKG2xvYWRfYmFsYW5jZXJfc291cmNlX3JhbmdlcxgGIAMoCzITLm5vZGVwbGFuZS52MS5SYW5nZRIoCgVwb3J0cxgHIAMoCzIZLm5vZGVwbGFuZS52MS5TZXJ2aWNlUG9ydBIeChZoZWFsdGhfY2hlY2tfbm9kZV9wb3J0GAggASgNEiAKGGFmZmluaXR5X3RpbWVvdXRfc2Vjb25kcxgJIAEoDRIVCg1leHRlcm5hbF9uYW1lGAogASgJIkIKE0xvYWRCYWxhbmNlckluZ3Jlc3MSCgoCaXAYASABKAwSEAoIaG9zdG5hbWUYAiABKAkSDQoFcHJveHkYAyABKAgiLQoFUmFuZ2USDwoHYWRkcmVzcxgBIAEoDBITCgtwcmVmaXhfYml0cxgCIAEoDSJOCgtTZXJ2aWNlUG9ydBIMCgRuYW1lGAEgASgJEhAKCHByb3RvY29sGAIgASgNEgwKBHBvcnQYAyABKA0SEQoJbm9kZV9wb3J0GAQgASgNIqEBCg1FbmRwb2ludFNsaWNlEhQKDHNlcnZpY2VfbmFtZRgBIAEoCRIVCg1hZGRyZXNzX2J5dGVzGAIgASgNEikKBXBvcnRzGAMgAygLMhoubm9kZXBsYW5lLnYxLkVuZHBvaW50UG9ydBINCgVuYW1lcxgEIAMoCRIpCgllbmRwb2ludHMYBSADKAsyFi5ub2RlcGxhbmUudjEuRW5kcG9pbnQiUgoMRW5kcG9pbnRQb3J0EgwKBG5hbWUYASABKAkSEAoIcHJvdG9jb2wYAiABKA0SDAoEcG9ydBgDIAEoDRIUCgxhcHBfcHJvdG9jb2wYBCABKAkitAEKCEVuZHBvaW50EhEKCWFkZHJlc3NlcxgBIAEoDBISCgpjb25kaXRpb25zGAIgASgNEgwKBG5vZGUYAyABKA0SDAoEem9uZRgEIAEoDRISCgpoaW50X3pvbmVzGAUgAygNEhIKCmhpbnRfbm9kZXMYBiADKA0SEAoIaG9zdG5hbWUYByABKAkSFwoPd2VpZ2h0X3BsdXNfb25lGAggASgNEhIKCnRhcmdldF9wb2QYCSABKAkiCwoJTmFtZXNwYWNlImYKBE5vZGUSFAoMaW50ZXJuYWxfaXBzGAEgAygMEiYKCXBvZF9jaWRycxgCIAMoCzITLm5vZGVwbGFuZS52MS5SYW5nZRIMCgR6b25lGAMgASgJEhIKCnRhaW50X2tleXMYBCADKAkiMQoLU2VydmljZUNpZHISIgoFY2lkcnMYASADKAsyEy5ub2RlcGxhbmUudjEuUmFuZ2UicwoDUG9kEg8KB3BvZF9pcHMYASADKAwSEQoJbm9kZV9uYW1lGAIgASgJEhAKCGhvc3RuYW1lGAMgASgJEhEKCXN1YmRvbWFpbhgEIAEoCRINCgVwaGFzZRgFIAEoDRIUCgxob3N0X25ldHdvcmsYBiABKAgyUwoKTm9kZVN0cmVhbRJFCgdDb25uZWN0Ehkubm9kZXBsYW5lLnYxLk5vZGVNZXNzYWdlGhsubm9kZXBsYW5lLnYxLlNlcnZlck1lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
+ * Any of the fields; the first message of a stream has a Hello, and no other does.
+ *
  * @generated from message nodeplane.v1.NodeMessage
  */
 export type NodeMessage = Message<"nodeplane.v1.NodeMessage"> & {
   /**
-   * @generated from oneof nodeplane.v1.NodeMessage.message
+   * @generated from field: nodeplane.v1.Hello hello = 1;
    */
-  message: {
-    /**
-     * First on every stream, and only then.
-     *
-     * @generated from field: nodeplane.v1.Hello hello = 1;
-     */
-    value: Hello;
-    case: "hello";
-  } | {
-    /**
-     * Credits: how many more ServerMessages with objects the node takes. Added up.
-     *
-     * @generated from field: uint32 credits = 2;
-     */
-    value: number;
-    case: "credits";
-  } | {
-    /**
-     * First acknowledgement: everything up to this revision has arrived and is kept on disk.
-     *
-     * @generated from field: uint64 received_revision = 3;
-     */
-    value: bigint;
-    case: "receivedRevision";
-  } | {
-    /**
-     * Second acknowledgement: what is live in the kernel or in the resolver's tables.
-     *
-     * @generated from field: nodeplane.v1.Programmed programmed = 4;
-     */
-    value: Programmed;
-    case: "programmed";
-  } | {
-    /**
-     * @generated from field: nodeplane.v1.ReportPart report = 5;
-     */
-    value: ReportPart;
-    case: "report";
-  } | {
-    /**
-     * Renews the node's Lease.
-     *
-     * @generated from field: nodeplane.v1.Heartbeat heartbeat = 6;
-     */
-    value: Heartbeat;
-    case: "heartbeat";
-  } | { case: undefined; value?: undefined };
+  hello?: Hello | undefined;
+
+  /**
+   * Credits: how many more ServerMessages with objects the node takes. Added up.
+   *
+   * @generated from field: uint32 credits = 2;
+   */
+  credits: number;
+
+  /**
+   * First acknowledgement: everything up to this revision has arrived.
+   *
+   * @generated from field: uint64 received_revision = 3;
+   */
+  receivedRevision: bigint;
+
+  /**
+   * Second acknowledgement: what is live in the kernel or in the resolver's tables.
+   *
+   * @generated from field: nodeplane.v1.Programmed programmed = 4;
+   */
+  programmed?: Programmed | undefined;
+
+  /**
+   * @generated from field: nodeplane.v1.ReportPart report = 5;
+   */
+  report?: ReportPart | undefined;
+
+  /**
+   * Renews the node's Lease.
+   *
+   * @generated from field: bool heartbeat = 6;
+   */
+  heartbeat: boolean;
 };
 
 /**
@@ -250,19 +239,6 @@ export const ReportPartSchema: GenMessage<ReportPart> = /*@__PURE__*/
   messageDesc(file_nodeplane_v1_nodestream, 4);
 
 /**
- * @generated from message nodeplane.v1.Heartbeat
- */
-export type Heartbeat = Message<"nodeplane.v1.Heartbeat"> & {
-};
-
-/**
- * Describes the message nodeplane.v1.Heartbeat.
- * Use `create(HeartbeatSchema)` to create a new message.
- */
-export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 5);
-
-/**
  * Read in the order of the field numbers: begin, upserts, removes, commit. A group may be spread over several
  * messages: begin in the first, commit in the last. A small change is one message with all of it.
  *
@@ -309,7 +285,7 @@ export type ServerMessage = Message<"nodeplane.v1.ServerMessage"> & {
  * Use `create(ServerMessageSchema)` to create a new message.
  */
 export const ServerMessageSchema: GenMessage<ServerMessage> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 6);
+  messageDesc(file_nodeplane_v1_nodestream, 5);
 
 /**
  * @generated from message nodeplane.v1.Welcome
@@ -345,7 +321,7 @@ export type Welcome = Message<"nodeplane.v1.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 7);
+  messageDesc(file_nodeplane_v1_nodestream, 6);
 
 /**
  * @generated from message nodeplane.v1.Begin
@@ -397,7 +373,7 @@ export type Begin = Message<"nodeplane.v1.Begin"> & {
  * Use `create(BeginSchema)` to create a new message.
  */
 export const BeginSchema: GenMessage<Begin> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 8);
+  messageDesc(file_nodeplane_v1_nodestream, 7);
 
 /**
  * @generated from message nodeplane.v1.Commit
@@ -421,7 +397,7 @@ export type Commit = Message<"nodeplane.v1.Commit"> & {
  * Use `create(CommitSchema)` to create a new message.
  */
 export const CommitSchema: GenMessage<Commit> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 9);
+  messageDesc(file_nodeplane_v1_nodestream, 8);
 
 /**
  * @generated from message nodeplane.v1.ObjectKey
@@ -450,7 +426,7 @@ export type ObjectKey = Message<"nodeplane.v1.ObjectKey"> & {
  * Use `create(ObjectKeySchema)` to create a new message.
  */
 export const ObjectKeySchema: GenMessage<ObjectKey> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 10);
+  messageDesc(file_nodeplane_v1_nodestream, 9);
 
 /**
  * A trimmed object. Fields mean what they mean in the Kubernetes API v1.
@@ -510,7 +486,7 @@ export type Object$ = Message<"nodeplane.v1.Object"> & {
  * Use `create(ObjectSchema)` to create a new message.
  */
 export const ObjectSchema: GenMessage<Object$> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 11);
+  messageDesc(file_nodeplane_v1_nodestream, 10);
 
 /**
  * @generated from message nodeplane.v1.Meta
@@ -561,7 +537,7 @@ export type Meta = Message<"nodeplane.v1.Meta"> & {
  * Use `create(MetaSchema)` to create a new message.
  */
 export const MetaSchema: GenMessage<Meta> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 12);
+  messageDesc(file_nodeplane_v1_nodestream, 11);
 
 /**
  * @generated from message nodeplane.v1.Service
@@ -630,7 +606,7 @@ export type Service = Message<"nodeplane.v1.Service"> & {
  * Use `create(ServiceSchema)` to create a new message.
  */
 export const ServiceSchema: GenMessage<Service> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 13);
+  messageDesc(file_nodeplane_v1_nodestream, 12);
 
 /**
  * @generated from message nodeplane.v1.LoadBalancerIngress
@@ -659,7 +635,7 @@ export type LoadBalancerIngress = Message<"nodeplane.v1.LoadBalancerIngress"> & 
  * Use `create(LoadBalancerIngressSchema)` to create a new message.
  */
 export const LoadBalancerIngressSchema: GenMessage<LoadBalancerIngress> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 14);
+  messageDesc(file_nodeplane_v1_nodestream, 13);
 
 /**
  * @generated from message nodeplane.v1.Range
@@ -681,7 +657,7 @@ export type Range = Message<"nodeplane.v1.Range"> & {
  * Use `create(RangeSchema)` to create a new message.
  */
 export const RangeSchema: GenMessage<Range> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 15);
+  messageDesc(file_nodeplane_v1_nodestream, 14);
 
 /**
  * @generated from message nodeplane.v1.ServicePort
@@ -715,7 +691,7 @@ export type ServicePort = Message<"nodeplane.v1.ServicePort"> & {
  * Use `create(ServicePortSchema)` to create a new message.
  */
 export const ServicePortSchema: GenMessage<ServicePort> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 16);
+  messageDesc(file_nodeplane_v1_nodestream, 15);
 
 /**
  * @generated from message nodeplane.v1.EndpointSlice
@@ -756,7 +732,7 @@ export type EndpointSlice = Message<"nodeplane.v1.EndpointSlice"> & {
  * Use `create(EndpointSliceSchema)` to create a new message.
  */
 export const EndpointSliceSchema: GenMessage<EndpointSlice> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 17);
+  messageDesc(file_nodeplane_v1_nodestream, 16);
 
 /**
  * @generated from message nodeplane.v1.EndpointPort
@@ -790,7 +766,7 @@ export type EndpointPort = Message<"nodeplane.v1.EndpointPort"> & {
  * Use `create(EndpointPortSchema)` to create a new message.
  */
 export const EndpointPortSchema: GenMessage<EndpointPort> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 18);
+  messageDesc(file_nodeplane_v1_nodestream, 17);
 
 /**
  * @generated from message nodeplane.v1.Endpoint
@@ -857,7 +833,7 @@ export type Endpoint = Message<"nodeplane.v1.Endpoint"> & {
  * Use `create(EndpointSchema)` to create a new message.
  */
 export const EndpointSchema: GenMessage<Endpoint> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 19);
+  messageDesc(file_nodeplane_v1_nodestream, 18);
 
 /**
  * @generated from message nodeplane.v1.Namespace
@@ -870,7 +846,7 @@ export type Namespace = Message<"nodeplane.v1.Namespace"> & {
  * Use `create(NamespaceSchema)` to create a new message.
  */
 export const NamespaceSchema: GenMessage<Namespace> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 20);
+  messageDesc(file_nodeplane_v1_nodestream, 19);
 
 /**
  * @generated from message nodeplane.v1.Node
@@ -902,7 +878,7 @@ export type Node = Message<"nodeplane.v1.Node"> & {
  * Use `create(NodeSchema)` to create a new message.
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 21);
+  messageDesc(file_nodeplane_v1_nodestream, 20);
 
 /**
  * @generated from message nodeplane.v1.ServiceCidr
@@ -919,7 +895,7 @@ export type ServiceCidr = Message<"nodeplane.v1.ServiceCidr"> & {
  * Use `create(ServiceCidrSchema)` to create a new message.
  */
 export const ServiceCidrSchema: GenMessage<ServiceCidr> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 22);
+  messageDesc(file_nodeplane_v1_nodestream, 21);
 
 /**
  * @generated from message nodeplane.v1.Pod
@@ -963,7 +939,7 @@ export type Pod = Message<"nodeplane.v1.Pod"> & {
  * Use `create(PodSchema)` to create a new message.
  */
 export const PodSchema: GenMessage<Pod> = /*@__PURE__*/
-  messageDesc(file_nodeplane_v1_nodestream, 23);
+  messageDesc(file_nodeplane_v1_nodestream, 22);
 
 /**
  * @generated from service nodeplane.v1.NodeStream
