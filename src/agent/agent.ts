@@ -1,24 +1,27 @@
 /**
- * Layer agent. The daemon: feed -> reconciler -> kernel, with health, metrics, status, node registration and workloads
- * around it. Owns time, logs and the order of starting and stopping; decides nothing about packets.
+ * Layer agent. The daemon: joins programming (feed to kernel), reporting (node, workloads), preconditions, health, metrics
+ * and status; owns the order of starting and stopping. Decides nothing about packets.
  */
-import type { Programmed } from "../feed/feed.ts";
 import type { IpFamily } from "../model/ip.ts";
-import type { Node, ObjectProblem } from "../model/objects.ts";
 import { VERSION } from "../model/version.ts";
 import type { AgentFeed } from "./agent-feed.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, every } from "./clock.ts";
 import type { AgentSettings } from "./config/agent-settings.ts";
-import { FeedTap } from "./feed-tap.ts";
-import { AgentHealth } from "./health/agent-health.ts";
 import { healthReply } from "./health/health-replies.ts";
 import { HttpListener, type HttpReply } from "./health/http-listener.ts";
 import type { Host } from "./host/host.ts";
-import { nodeConfig } from "./host/node-config.ts";
 import type { Logger } from "./log.ts";
 import { AgentMetrics, type MetricsSnapshot } from "./metrics/agent-metrics.ts";
 import { metricsReply } from "./metrics/metrics-replies.ts";
-import { Reconciler } from "./reconcile/reconciler.ts";
+import { changedSysctlsPath } from "./preconditions/changed-sysctls.ts";
+import { runCommand } from "./preconditions/forward-policy.ts";
+import { Preconditions } from "./preconditions/preconditions.ts";
+import { Programming } from "./programming.ts";
+import type { ReconcilerStatus } from "./reconcile/status.ts";
+import { Reporting } from "./reporting.ts";
+import { LocalServices } from "./services/local-services.ts";
+import { ObjectUids } from "./services/object-uids.ts";
+import { type ServiceHealth, ServiceHealthServers } from "./services/service-health.ts";
 import type { AgentStatus } from "./status/agent-status.ts";
 import { openStatusSocket } from "./status/status-socket.ts";
 
@@ -32,49 +35,67 @@ export interface AgentOptions {
   readonly log: Logger;
 }
 
-/** Longest wait for unwritten changes when the agent stops. */
-const STOP_WAIT_MS = 2000;
+/** Others change firewalls and sysctls too. */
+const PRECONDITIONS_MS = 60_000;
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #startedAtMs: number;
-  readonly #reconciler: Reconciler;
-  readonly #health: AgentHealth;
   readonly #metrics: AgentMetrics;
-  readonly #tap: FeedTap;
+  readonly #uids = new ObjectUids();
+  readonly #programming: Programming;
+  readonly #reporting: Reporting;
+  readonly #preconditions: Preconditions;
+  readonly #serviceHealth: ServiceHealthServers;
   readonly #listeners: HttpListener[] = [];
-  #node: Node | undefined;
-  #connected = false;
-  #announced = false;
-  #fullSyncs = -1;
-  #syncs = 0;
+  #serving: Promise<void> = Promise.resolve();
 
   constructor(options: AgentOptions) {
-    const { settings, host, clock, log } = options;
+    const { settings, host, source, clock, log } = options;
     this.#options = options;
     this.#startedAtMs = clock.now();
-    this.#reconciler = new Reconciler({
-      mode: settings.mode,
-      drivers: host.nft,
-      node: this.#nodeConfig(),
-      log: (level, message, fields) => log[level](fields, message),
-      onProgrammed: (programmed) => this.#programmed(programmed),
-      onProblems: (problems) => this.#problems(problems),
-    });
-    this.#health = new AgentHealth({
+    const metrics = () => this.#metrics;
+    this.#programming = new Programming({
+      settings,
+      host,
+      source,
       clock,
-      timeoutMs: 2 * settings.syncPeriodMs,
-      state: () => this.#reconciler.status(),
+      log,
+      metrics,
+      observers: [this.#uids, new LocalServices(settings.nodeName, (wanted) => this.#serve(wanted))],
+      onReady: (status) => this.#ready(status),
+      onProblem: (problem) => this.#reporting.problem(problem),
+      onNodeChange: () => this.#reporting.changed(),
+    });
+    this.#reporting = new Reporting({
+      settings,
+      reporter: source.reporter,
+      clock,
+      log,
+      metrics,
+      addresses: () => this.#programming.config.primaryAddresses,
+      readiness: () => this.#readiness(),
+      uidOf: (object) => this.#uids.get(object),
+    });
+    this.#preconditions = new Preconditions({
+      host,
+      conntrack: settings.conntrack,
+      mayWrite: settings.setPreconditions,
+      changedPath: changedSysctlsPath(settings.stateDir),
+      run: runCommand,
+      log,
+    });
+    this.#serviceHealth = new ServiceHealthServers({
+      addresses: undefined,
+      isHealthy: () => this.#programming.health.isHealthy,
+      log,
+      clock,
+      onBindFailure: ({ namespace, name, port }, message) => {
+        const text = `node ${settings.nodeName} cannot listen on healthCheckNodePort ${port}: ${message}`;
+        this.#reporting.event({ kind: "Service", namespace, name }, "FailedToStartServiceHealthcheck", text);
+      },
     });
     this.#metrics = new AgentMetrics(Object.keys(host.nft) as IpFamily[], () => this.#snapshot());
-    this.#tap = new FeedTap({
-      nodeName: settings.nodeName,
-      target: this.#reconciler,
-      observers: [],
-      onNode: (node) => this.#setNode(node),
-      onCommit: (_batch, changes) => this.#metrics.queued(changes, clock.now()),
-      onConnection: (connected, reason) => this.#connection(connected, reason),
-    });
   }
 
   /**
@@ -82,17 +103,21 @@ export class Agent {
    * @throws {NodeplaneError} for what can never work: unreadable objects, a taken address with `bindAddressHardFail`
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { host, source, log } = this.#options;
+    const { host, clock, log } = this.#options;
     try {
-      host.watchAddresses(() => this.#addressesChanged(), signal);
       await this.#listen();
-      this.#connected = true;
-      await source.feed.run(this.#tap, signal);
-      log.info("stopping; the rules stay");
-      host.notify("STOPPING=1");
-      await this.#settle();
+      await this.#preconditions.check();
+      const cancel = every(clock, PRECONDITIONS_MS, () => void this.#preconditions.check());
+      signal.addEventListener("abort", () => {
+        cancel();
+        host.notify("STOPPING=1");
+        log.info("stopping; the rules stay");
+      });
+      this.#reporting.start(signal);
+      await this.#programming.run(signal);
     } finally {
-      this.#reconciler.stop();
+      await this.#serving;
+      await this.#serviceHealth.close();
       await Promise.all(this.#listeners.map((listener) => listener.close()));
     }
   }
@@ -100,97 +125,59 @@ export class Agent {
   /** For `nodeplane status`. */
   status(): AgentStatus {
     const { settings, source } = this.#options;
-    const config = this.#nodeConfig();
+    const { health, config, node, isConnected } = this.#programming;
     return {
       version: VERSION,
       nodeName: settings.nodeName,
       startedAt: new Date(this.#startedAtMs).toISOString(),
-      ready: this.#health.isReady,
-      healthy: this.#health.isHealthy,
+      ready: health.isReady,
+      healthy: health.isHealthy,
       feed: {
         source: source.description,
-        connected: this.#connected,
+        connected: isConnected,
         synced: source.feed.synced,
         ageSeconds: source.feed.ageSeconds(),
         problems: source.problems(),
         counters: source.counters(),
       },
-      programmed: this.#reconciler.status(),
+      programmed: this.#programming.status(),
       node: {
         zone: config.zone ?? "",
         addresses: config.primaryAddresses,
-        podCIDRs: (this.#node?.podCIDRs ?? []).map((cidr) => `${cidr.address}/${cidr.prefixBits}`),
+        podCIDRs: (node?.podCIDRs ?? []).map((cidr) => `${cidr.address}/${cidr.prefixBits}`),
       },
-      preconditions: [],
-      workloads: [],
-      refusedManifests: [],
+      preconditions: this.#preconditions.status,
+      workloads: this.#reporting.workloads?.status() ?? [],
+      refusedManifests: this.#reporting.workloads?.problems ?? [],
     };
   }
 
-  #nodeConfig() {
-    const { settings, host } = this.#options;
-    return nodeConfig(settings, host.addresses(), this.#node);
+  #ready(status: ReconcilerStatus): void {
+    const { host, log } = this.#options;
+    const { services, revision = "" } = status;
+    host.notify(`READY=1\nSTATUS=Programmed ${services} services at revision ${revision}`);
+    log.info({ revision, services }, "rules are in the kernel");
+    this.#reporting.changed();
   }
 
-  #setNode(node: Node | undefined): void {
-    this.#node = node;
-    this.#health.setNode(node);
-    this.#reconciler.setNode(this.#nodeConfig());
+  #readiness(): { readonly isReady: boolean; readonly message: string } {
+    const failed = this.#programming.health.checks().find((check) => !check.ok);
+    return { isReady: this.#programming.health.isReady, message: failed?.detail ?? "" };
   }
 
-  #addressesChanged(): void {
-    const config = this.#nodeConfig();
-    this.#options.log.info({ addresses: config.nodeAddresses }, "addresses of the node changed");
-    this.#reconciler.setNode(config);
-  }
-
-  #connection(connected: boolean, reason: string): void {
-    this.#connected = connected;
-    this.#options.log[connected ? "info" : "warn"](
-      { reason },
-      connected ? "feed connected" : "feed disconnected",
-    );
-  }
-
-  #programmed(programmed: Programmed): void {
-    const { clock, source, host, log } = this.#options;
-    const status = this.#reconciler.status();
-    const nowMs = clock.now();
-    const fullSyncs = status.families.reduce((sum, family) => sum + family.counters.fullSyncs, 0);
-    if (status.syncs.count !== this.#syncs) {
-      this.#metrics.synced(status.syncs.lastSeconds, fullSyncs !== this.#fullSyncs, nowMs);
-    }
-    this.#syncs = status.syncs.count;
-    this.#fullSyncs = fullSyncs;
-    for (const changedAtMs of this.#tap.changedUpTo(programmed.revision)) {
-      if (changedAtMs >= this.#startedAtMs) this.#metrics.programmingLatency((nowMs - changedAtMs) / 1000);
-    }
-    source.feed.acknowledge(programmed);
-    if (this.#announced || !status.programmed) return;
-    this.#announced = true;
-    host.notify(`READY=1\nSTATUS=Programmed ${status.services} services at revision ${programmed.revision}`);
-    log.info(
-      { revision: programmed.revision.toString(), services: status.services },
-      "rules are in the kernel",
-    );
-  }
-
-  #problems(problems: readonly ObjectProblem[]): void {
-    for (const { object, reason, field, message } of problems) {
-      this.#options.log.warn({ object, reason, field }, message);
-    }
+  #serve(wanted: readonly ServiceHealth[]): void {
+    this.#serving = this.#serving.then(() => this.#serviceHealth.set(wanted));
   }
 
   #snapshot(): MetricsSnapshot {
     const { source } = this.#options;
     return {
-      reconciler: this.#reconciler.status(),
+      reconciler: this.#programming.status(),
       feedAgeSeconds: source.feed.ageSeconds(),
-      feedConnected: this.#connected,
+      feedConnected: this.#programming.isConnected,
       feedSynced: source.feed.synced,
-      missingPreconditions: 0,
-      workloads: { ready: 0, notReady: 0, refused: 0 },
-      noLocalEndpoints: [],
+      missingPreconditions: this.#preconditions.missing.length,
+      workloads: this.#reporting.workloads?.counts() ?? { ready: 0, notReady: 0, refused: 0 },
       stream: source.counters(),
     };
   }
@@ -199,9 +186,9 @@ export class Agent {
     const { settings, clock, log, configuration } = this.#options;
     const health = (url: URL): HttpReply =>
       healthReply(url, {
-        health: this.#health,
+        health: this.#programming.health,
         nowMs: clock.now(),
-        missing: [],
+        missing: this.#preconditions.missing,
         count: (endpoint, status) => this.#metrics.healthAnswer(endpoint, status),
       });
     const metrics = (url: URL): Promise<HttpReply> =>
@@ -221,14 +208,5 @@ export class Agent {
     const status = () => this.status();
     const socket = await openStatusSocket({ path: settings.statusSocket, status, log, clock });
     if (socket !== undefined) this.#listeners.push(socket);
-  }
-
-  /** Lets what was received reach the kernel, for a moment. */
-  async #settle(): Promise<void> {
-    const { clock } = this.#options;
-    await Promise.race([
-      this.#reconciler.idle(),
-      new Promise<void>((resolve) => void clock.after(STOP_WAIT_MS, resolve)),
-    ]);
   }
 }

@@ -13,7 +13,7 @@ export interface HostAddresses {
   readonly primary: readonly IpAddress[];
 }
 
-/** Kernel settings by their path below /proc/sys, parts joined by dots or slashes. */
+/** Kernel settings by their path below /proc/sys, parts joined by slashes (an interface's name may hold a dot). */
 export interface HostSysctl {
   /** @returns the value without blanks around it, `undefined` when the kernel has no such setting */
   read(name: string): string | undefined;
@@ -26,6 +26,8 @@ export interface Host {
   readonly nft: Readonly<Partial<Record<IpFamily, NftDriver>>>;
   readonly sysctl: HostSysctl;
   addresses(): HostAddresses;
+  /** Names of the interfaces of this network namespace. */
+  interfaces(): readonly string[];
   /** Calls back after addresses or routes changed; until `signal` aborts. */
   watchAddresses(onChange: () => void, signal: AbortSignal): void;
   /** Tells the service manager (`READY=1`, `STATUS=…`); does nothing without one. */

@@ -16,6 +16,7 @@ export function openHost(): Host {
     nft,
     sysctl: { read: () => undefined, write: () => undefined },
     addresses: readAddresses,
+    interfaces: () => Object.keys(networkInterfaces()),
     watchAddresses: () => undefined,
     notify: () => undefined,
     close: () => {

@@ -28,11 +28,6 @@ export interface MetricsSnapshot {
   readonly feedSynced: boolean;
   readonly missingPreconditions: number;
   readonly workloads: { readonly ready: number; readonly notReady: number; readonly refused: number };
-  readonly noLocalEndpoints: readonly {
-    readonly family: IpFamily;
-    readonly policy: "internal" | "external";
-    readonly count: number;
-  }[];
   /** Counters of the node stream by name; empty in standalone mode. */
   readonly stream: Readonly<Record<string, number>>;
 }
@@ -293,17 +288,6 @@ export class AgentMetrics {
       collect: () => {
         refused.reset();
         for (const problem of snapshot().reconciler.refused) refused.inc({ reason: problem.reason });
-      },
-    });
-    const noLocal: Gauge = new Gauge({
-      name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
-      help: "Services with a Local policy and endpoints on other nodes only",
-      labelNames: ["ip_family", "traffic_policy"],
-      registers: [this.#registry],
-      collect: () => {
-        for (const entry of snapshot().noLocalEndpoints) {
-          noLocal.set({ ip_family: FAMILY_LABEL[entry.family], traffic_policy: entry.policy }, entry.count);
-        }
       },
     });
     const stream: Counter = new Counter({

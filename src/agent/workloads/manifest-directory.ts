@@ -1,0 +1,164 @@
+/**
+ * Layer agent. The folder of Pod manifests, read and followed. A file whose new content is wrong keeps the workloads of its
+ * last good content (as the kubelet does with static pods) and is reported; other files are not affected.
+ */
+import { createHash } from "node:crypto";
+import { type FSWatcher, watch } from "node:fs";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import type { Clock } from "../clock.ts";
+import { parseManifest, type WorkloadManifest } from "./manifest.ts";
+
+const FILE = /^[^.].*\.(ya?ml|json)$/;
+const MAX_FILES = 1000;
+const MAX_BYTES = 1 << 20;
+const MAX_DOCUMENTS = 100;
+/** Time without further changes before the folder is read again. */
+const SETTLE_MS = 50;
+/** The folder is also read without being told of a change, as the kubelet does. */
+const REREAD_MS = 20_000;
+
+export interface FoundManifest {
+  readonly file: string;
+  /** Of the content of its document. */
+  readonly hash: string;
+  readonly manifest: WorkloadManifest;
+}
+
+export interface ManifestFolderState {
+  /** At most one for each namespace and name; the file that sorts first wins. */
+  readonly manifests: readonly FoundManifest[];
+  /** `file: field: what is wrong`, one line each. */
+  readonly problems: readonly string[];
+}
+
+interface FileState {
+  readonly stamp: string;
+  readonly manifests: readonly FoundManifest[];
+  readonly problem: string | undefined;
+}
+
+export class ManifestDirectory {
+  readonly #path: string;
+  readonly #clock: Clock;
+  #files = new Map<string, FileState>();
+
+  constructor(path: string, clock: Clock) {
+    this.#path = path;
+    this.#clock = clock;
+  }
+
+  /** Reads what changed since the last call. A folder that does not exist is empty. */
+  async read(): Promise<ManifestFolderState> {
+    const problems: string[] = [];
+    const names = await this.#names(problems);
+    const files = new Map<string, FileState>();
+    for (const name of names) {
+      const state = await this.#readFile(name);
+      if (state !== undefined) files.set(name, state);
+    }
+    this.#files = files;
+    return this.#combine(problems);
+  }
+
+  /** Calls `onState` with the first and every later state, one after the other, until `signal` aborts. */
+  follow(onState: (state: ManifestFolderState) => void, signal: AbortSignal): void {
+    let watcher: FSWatcher | undefined;
+    let cancel = (): void => undefined;
+    const again = async (): Promise<void> => {
+      watcher ??= this.#watch(() => {
+        cancel();
+        cancel = this.#clock.after(SETTLE_MS, () => void again());
+      });
+      watcher?.once("close", () => {
+        watcher = undefined;
+      });
+      const state = await this.read();
+      if (signal.aborted) return;
+      onState(state);
+      cancel();
+      cancel = this.#clock.after(REREAD_MS, () => void again());
+    };
+    signal.addEventListener("abort", () => {
+      cancel();
+      watcher?.close();
+    });
+    void again();
+  }
+
+  /** @returns `undefined` while there is no folder */
+  #watch(onChange: () => void): FSWatcher | undefined {
+    try {
+      const watcher = watch(this.#path, { persistent: false }, onChange);
+      watcher.on("error", () => watcher.close());
+      return watcher;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #names(problems: string[]): Promise<readonly string[]> {
+    try {
+      const names = (await readdir(this.#path)).filter((name) => FILE.test(name)).toSorted();
+      if (names.length > MAX_FILES)
+        problems.push(`${this.#path}: ${names.length} files; only the first ${MAX_FILES} are read`);
+      return names.slice(0, MAX_FILES);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+        problems.push(`${this.#path}: ${(error as Error).message}`);
+      return [];
+    }
+  }
+
+  async #readFile(name: string): Promise<FileState | undefined> {
+    const path = join(this.#path, name);
+    const before = this.#files.get(name);
+    let stamp = "";
+    try {
+      const found = await stat(path);
+      if (!found.isFile()) return undefined;
+      stamp = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+      if (before?.stamp === stamp) return before;
+      if (found.size > MAX_BYTES) throw new Error("larger than 1 MiB");
+      return { stamp, manifests: parseFile(path, await readFile(path, "utf8")), problem: undefined };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      return { stamp, manifests: before?.manifests ?? [], problem: `${path}: ${(error as Error).message}` };
+    }
+  }
+
+  #combine(problems: string[]): ManifestFolderState {
+    const manifests = new Map<string, FoundManifest>();
+    for (const state of this.#files.values()) {
+      if (state.problem !== undefined) problems.push(state.problem);
+      for (const found of state.manifests) {
+        const key = `${found.manifest.namespace}/${found.manifest.name}`;
+        const first = manifests.get(key);
+        if (first === undefined) manifests.set(key, found);
+        else
+          problems.push(
+            `${found.file}: metadata.name: the Pod ${key} is already in ${first.file}; allowed: another name`,
+          );
+      }
+    }
+    return { manifests: [...manifests.values()], problems };
+  }
+}
+
+/** @throws {Error} with the field and what is allowed */
+function parseFile(file: string, content: string): readonly FoundManifest[] {
+  const documents = parseAllDocuments(content, { uniqueKeys: true });
+  const list = "empty" in documents ? [] : documents;
+  if (list.length > MAX_DOCUMENTS)
+    throw new Error(`${list.length} documents; allowed: at most ${MAX_DOCUMENTS}`);
+  return list.flatMap((document) => {
+    const problem = document.errors[0];
+    if (problem !== undefined) throw new Error(problem.message.split("\n")[0] ?? "not YAML");
+    const value: unknown = document.toJS({ maxAliasCount: 20 });
+    if (value === null) return [];
+    const manifest = parseManifest(value);
+    const hash = createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
+    return [{ file, hash, manifest }];
+  });
+}
