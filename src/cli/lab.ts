@@ -11,6 +11,7 @@ import { defaultReadiness, parseLabels, parsePorts, parseReadiness } from "../la
 import { startPod } from "../lab/pods.ts";
 import { startRelay } from "../lab/relay.ts";
 import { labStatus } from "../lab/status.ts";
+import { generateTraffic, type TrafficPlan } from "../lab/traffic.ts";
 import { labUp } from "../lab/up.ts";
 import { waitPodReady } from "../lab/wait-pod.ts";
 import { NodeplaneError } from "../model/errors.ts";
@@ -134,6 +135,11 @@ async function internal(sub: string, args: readonly string[], io: CommandIo): Pr
   const [first = "", second = "", portFile] = args;
   if (sub === "run-echo") {
     await serveEcho({ name: first, node: second }, io.signal);
+    return 0;
+  }
+  if (sub === "run-traffic") {
+    io.out("begun\n");
+    io.out(`${JSON.stringify(await generateTraffic(JSON.parse(first) as TrafficPlan, io.signal))}\n`);
     return 0;
   }
   if (sub !== "run-relay") return undefined;

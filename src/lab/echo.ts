@@ -6,7 +6,6 @@
  */
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
-import { NodeplaneError } from "../model/errors.ts";
 import { run } from "./run.ts";
 
 /** Where the server listens; everything else is redirected here. */
@@ -27,7 +26,7 @@ const REDIRECT = `table inet nodeplane-echo {
     fib daddr type local meta l4proto { tcp, udp } redirect to :${ECHO_PORT}
   }
   chain output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     fib daddr type local meta l4proto { tcp, udp } redirect to :${ECHO_PORT}
   }
 }
@@ -76,17 +75,16 @@ export async function serveEcho(options: EchoOptions, signal: AbortSignal): Prom
     await run(["nft", "-f", "-"], {
       input: `table inet nodeplane-echo\ndelete table inet nodeplane-echo\n${REDIRECT}`,
     });
-  } catch (cause) {
-    throw new NodeplaneError(
-      "COMMAND_FAILED",
-      { operation: "echo server", detail: "cannot redirect the pod's ports to it" },
-      cause,
-    );
+    await untilAborted(signal);
+  } finally {
+    udp.close();
+    tcp.close();
   }
-  await new Promise<void>((resolve) => {
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  udp.close();
-  tcp.close();
 }
