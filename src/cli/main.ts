@@ -18,6 +18,18 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "issue a node's certificate and a ready configuration",
     load: async () => (await import("./certificate.ts")).certificateCommand,
   },
+  status: {
+    summary: "what this node's agent has programmed, and what is wrong",
+    load: async () => (await import("./status.ts")).statusCommand,
+  },
+  plan: {
+    summary: "print what the agent would program for some objects",
+    load: async () => (await import("./plan.ts")).planCommand,
+  },
+  cleanup: {
+    summary: "remove what nodeplane installed in this node's kernel",
+    load: async () => (await import("./cleanup.ts")).cleanupCommand,
+  },
   lab: {
     summary: "a whole cluster of network namespaces on this machine",
     load: async () => (await import("./lab.ts")).lab,
@@ -36,6 +48,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   const abort = new AbortController();
   process.once("SIGTERM", () => abort.abort());
   process.once("SIGINT", () => abort.abort());
+  // A reader that went away ('| head') is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
   const io: CommandIo = {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),

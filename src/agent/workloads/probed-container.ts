@@ -59,6 +59,15 @@ export class ProbedContainer {
     return this.#isStarted && this.isAlive && this.#result("readiness", "success") === "success";
   }
 
+  /** What a later agent is to know: what each probe found, not what follows from it. */
+  known(): KnownContainer {
+    return {
+      isStarted: this.#isStarted,
+      isReady: this.#result("readiness", "success") === "success",
+      isAlive: this.isAlive,
+    };
+  }
+
   /** Of each probe that the container has. */
   get states(): ReadonlyMap<ProbeType, ProbeState> {
     const states = new Map<ProbeType, ProbeState>();

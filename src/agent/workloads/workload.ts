@@ -99,9 +99,7 @@ export class Workload {
 
   known(): KnownWorkload {
     const containers: Record<string, KnownContainer> = {};
-    for (const [name, { isStarted, isReady, isAlive }] of this.#containers) {
-      containers[name] = { isStarted, isReady, isAlive };
-    }
+    for (const [name, container] of this.#containers) containers[name] = container.known();
     return { hash: this.hash, startedAtMs: this.#startedAtMs, restarts: this.#restarts, containers };
   }
 

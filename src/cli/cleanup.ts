@@ -1,0 +1,71 @@
+/** Layer cli. `nodeplane cleanup`: removes what nodeplane installed in this node's kernel, and nothing else. */
+import { parseArgs } from "node:util";
+import { openHost } from "../agent/host/open-host.ts";
+import { changedSysctlsPath, readChangedSysctls } from "../agent/preconditions/changed-sysctls.ts";
+import { cleanup } from "../agent/reconcile/cleanup.ts";
+import { readStatus } from "../agent/status/read-status.ts";
+import { NodeplaneError } from "../model/errors.ts";
+import type { Command, CommandIo } from "./command.ts";
+
+const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
+
+Removes everything that any mode of nodeplane ever installed on this node: the nftables tables 'ip nodeplane' and
+'ip6 nodeplane'. Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
+not changed back, since others may rely on them by now. Run it after the agent was stopped.
+
+  --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
+  --socket PATH     the agent's --status-socket (default /run/nodeplane/agent.sock)
+`;
+
+export const cleanupCommand: Command = async (args, io) => {
+  const options = parse(args);
+  if (options.help) {
+    io.out(HELP);
+    return 0;
+  }
+  const answer = await readStatus(options.socket);
+  if (answer.kind === "status") {
+    io.err(
+      `nodeplane cleanup: the agent of node ${answer.status.nodeName} runs and would restore its rules: stop it first ('systemctl stop nodeplane-agent')\n`,
+    );
+    return 1;
+  }
+  removeTables(io);
+  const changed = readChangedSysctls(changedSysctlsPath(options["state-dir"]));
+  if (changed.length > 0) io.out("kernel settings that nodeplane changed, and what puts them back:\n");
+  for (const { path, before, ours } of changed) {
+    io.out(`  ${path.replaceAll("/", ".")} = ${ours}    echo ${before} > /proc/sys/${path}\n`);
+  }
+  return 0;
+};
+
+function removeTables(io: CommandIo): void {
+  const host = openHost();
+  try {
+    for (const [family, driver] of Object.entries(host.nft)) {
+      const had = cleanup(driver);
+      io.out(`nftables: table ${family} ${driver.table.name} ${had ? "removed" : "is not there"}\n`);
+    }
+  } finally {
+    host.close();
+  }
+}
+
+function parse(args: readonly string[]): { "state-dir": string; socket: string; help: boolean } {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        "state-dir": { type: "string", default: "/var/lib/nodeplane/agent" },
+        socket: { type: "string", default: "/run/nodeplane/agent.sock" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new NodeplaneError(
+      "CONFIG_INVALID",
+      { detail: (error as Error).message.split("\n")[0] ?? "" },
+      error,
+    );
+  }
+}
