@@ -1,4 +1,5 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
 import { type IpAddress, ipFamily, parseIp } from "../../model/ip.ts";
@@ -14,7 +15,7 @@ export function openHost(): Host {
   };
   return {
     nft,
-    sysctl: { read: () => undefined, write: () => undefined },
+    sysctl: { read: readSysctl, write: writeSysctl },
     addresses: readAddresses,
     interfaces: () => Object.keys(networkInterfaces()),
     watchAddresses: () => undefined,
@@ -24,6 +25,18 @@ export function openHost(): Host {
       nft.ip6.close();
     },
   };
+}
+
+function readSysctl(path: string): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${path}`, "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function writeSysctl(path: string, value: string): void {
+  writeFileSync(`/proc/sys/${path}`, value);
 }
 
 function readAddresses(): HostAddresses {
