@@ -112,14 +112,28 @@ export class Planner {
     this.begin();
   }
 
-  /** Plans everything anew for another node configuration. */
+  /** Plans anew what depends on the node: hints and locality of all services, source ranges of some. */
   setNode(node: NodeConfig): void {
+    const old = this.#node;
     this.#node = node;
-    this.#hints = [];
+    const isElsewhere = old.nodeName !== node.nodeName || (old.zone ?? "") !== (node.zone ?? "");
+    const hasOtherAddresses = old.primaryAddresses.join() !== node.primaryAddresses.join();
+    if (isElsewhere) this.#hints = [];
     for (const [name, entry] of this.#entries) {
-      if (entry.spec !== undefined) this.#claim(name, entry, shapesOf(entry.spec, node));
-      this.#dirty.add(name);
+      if (isElsewhere) this.#dirty.add(name);
+      if (hasOtherAddresses && entry.spec !== undefined && entry.spec.sourceRanges.length > 0)
+        this.#claim(name, entry, shapesOf(entry.spec, node));
     }
+  }
+
+  /** Marks a service as changed, so that its units are taken again. */
+  touch(namespace: string, service: string): void {
+    this.#dirty.add(`${namespace}/${service}`);
+  }
+
+  /** Marks everything as changed: for a table that is to be filled or compared. */
+  touchAll(): void {
+    for (const name of this.#entries.keys()) this.#dirty.add(name);
   }
 
   get hasChanges(): boolean {
@@ -127,7 +141,7 @@ export class Planner {
   }
 
   /**
-   * Takes changes of whole services until `maxTargets` endpoints are in them. Services that lose a frontend come
+   * Takes changes of whole services until about `maxTargets` slots are in them. Services that lose a frontend come
    * before those that gain it. Call until {@link hasChanges} is false.
    */
   takeChanges(maxTargets: number): readonly UnitChange[] {
@@ -141,16 +155,6 @@ export class Planner {
       if (targets >= maxTargets) break;
     }
     return changes;
-  }
-
-  /** Every unit as it is now, whatever was taken before: for comparing with what a kernel holds. */
-  *allUnits(family: IpFamily): Iterable<UnitChange> {
-    for (const entry of this.#entries.values()) {
-      for (const shape of entry.shapes ?? this.#shapes(entry)) {
-        if (shape.family !== family) continue;
-        yield { key: shape.key, family, unit: this.#unit(shape, entry, []) };
-      }
-    }
   }
 
   /** Ranges of the ServiceCIDRs of a family, merged. */
@@ -189,7 +193,7 @@ export class Planner {
     }
     for (const shape of shapes) {
       const unit = this.#unit(shape, entry, problems);
-      targets += unit.cluster.length + unit.local.length;
+      targets += (unit.cluster.length + unit.local.length) * shape.frontends.length;
       changes.push({ key: shape.key, family: shape.family, unit });
     }
     if (problems.length > 0 || entry.problems.length > 0) this.problemsRevision++;

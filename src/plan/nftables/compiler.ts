@@ -3,7 +3,7 @@
  * belief is staged, and taken back when the kernel refuses. No I/O.
  */
 import type { IpFamily } from "../../model/ip.ts";
-import type { NftOp } from "../../model/nftables.ts";
+import type { NftOp, NftRule } from "../../model/nftables.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { nodePortScope } from "../node-config.ts";
 import { packIp } from "../packed.ts";
@@ -29,9 +29,9 @@ export class NftCompiler {
   readonly family: IpFamily;
   readonly forms: ReturnType<typeof formsOf>;
   #node: NodeConfig;
-  #units = new Map<string, CompiledUnit>();
+  readonly #units = new Map<string, CompiledUnit>();
   /** Holders of shared elements, by set and key. */
-  #holders = new Map<string, number>();
+  readonly #holders = new Map<string, number>();
   /** Elements of the node itself: node addresses and service ranges. */
   #own = new ElementList();
   #ranges: readonly AddressRange[] = [];
@@ -61,16 +61,8 @@ export class NftCompiler {
     ];
   }
 
-  get rules() {
+  get rules(): readonly NftRule[] {
     return rulesOf(this.#node, this.family);
-  }
-
-  /** Forgets everything: the table is empty now. */
-  reset(): void {
-    this.#units = new Map();
-    this.#holders = new Map();
-    this.#own = new ElementList();
-    this.#elements = 0;
   }
 
   /** Belief is moved to what units become; the operations bring the kernel there. */
@@ -104,14 +96,14 @@ export class NftCompiler {
     ]);
   }
 
+  /** What the table should hold beside the units. */
+  get ownElements(): ElementList {
+    return this.#own;
+  }
+
   /** The unit as it is programmed, if it is. */
   compiled(key: string): CompiledUnit | undefined {
     return this.#units.get(key);
-  }
-
-  /** Keys of all units programmed. */
-  keys(): Iterable<string> {
-    return this.#units.keys();
   }
 
   /** Takes over a unit as it is, or as it is to be. @returns its elements, without shared ones that an earlier unit brought */

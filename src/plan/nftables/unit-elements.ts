@@ -75,7 +75,7 @@ export function compileUnit(unit: Unit, before: CompiledUnit | undefined): Compi
 const indexes: string[] = [];
 
 /** The packed index of a slot; there are at most 8,192. */
-function packIndex(index: number): string {
+export function packIndex(index: number): string {
   const known = indexes[index];
   if (known !== undefined) return known;
   const packed = packHostU32(index);
@@ -105,11 +105,20 @@ function masqueradeOf(shape: UnitShape, frontend: Frontend): Masquerade {
   return shape.externalPolicy === "Local" ? "never" : "always";
 }
 
+/** The pair of maps that a frontend is in, and its packed key there. */
+export function frontendPairKey(
+  shape: UnitShape,
+  frontend: Frontend,
+): { readonly pair: "frontend" | "node-port"; readonly key: string } {
+  const { port } = frontend;
+  const tail = String.fromCharCode(shape.protocol, 0, 0, 0, port >> 8, port & 255, 0, 0);
+  return { pair: frontend.class === "node-port" ? "node-port" : "frontend", key: frontend.address + tail };
+}
+
 function pushFrontend(list: ElementList, compiled: CompiledUnit, frontend: Frontend): void {
   const { shape } = compiled;
   const width = addressBytes(shape.family) + 2;
-  const pair = frontend.class === "node-port" ? "node-port" : "frontend";
-  const key = `${frontend.address}${String.fromCharCode(shape.protocol, 0, 0, 0, frontend.port >> 8, frontend.port & 255, 0, 0)}`;
+  const { pair, key } = frontendPairKey(shape, frontend);
   const policy = frontend.class === "internal" ? shape.internalPolicy : shape.externalPolicy;
   const slots = policy === "Local" ? compiled.localSlots : compiled.clusterSlots;
   if (slots !== "") pushTargets(list, pair, key, slots, width, masqueradeOf(shape, frontend));
