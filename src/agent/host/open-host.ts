@@ -9,10 +9,8 @@ const TABLE = "nodeplane";
 
 /** @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED */
 export function openHost(): Host {
-  const nft = {
-    ip: new LinuxNft({ family: "ip", name: TABLE }),
-    ip6: new LinuxNft({ family: "ip6", name: TABLE }),
-  };
+  const ip = new LinuxNft({ family: "ip", name: TABLE });
+  const nft = { ip, ip6: new LinuxNft({ family: "ip6", name: TABLE }, ip) };
   return {
     nft,
     sysctl: { read: readSysctl, write: writeSysctl },

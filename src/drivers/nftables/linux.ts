@@ -34,13 +34,19 @@ const MAX_FAILURES = 10_000;
 export class LinuxNft implements NftDriver {
   readonly table: NftTable;
   readonly #socket: NfSocket;
+  readonly #ownsSocket: boolean;
   readonly #shapes = new Map<string, ElementShape>();
   #features: readonly NftFeature[] | undefined;
 
-  /** @throws {NodeplaneError} NETLINK_FAILED, ADDON_MISSING */
-  constructor(table: NftTable) {
+  /**
+   * @param sibling a driver whose socket is used: {@link watch} then takes the commits of both for our own. Without it a
+   *   process that programs two families would hear of each element of the other one
+   * @throws {NodeplaneError} NETLINK_FAILED, ADDON_MISSING
+   */
+  constructor(table: NftTable, sibling?: LinuxNft) {
     this.table = table;
-    this.#socket = new NfSocket();
+    this.#ownsSocket = sibling === undefined;
+    this.#socket = sibling?.#socket ?? new NfSocket();
   }
 
   probe(): readonly NftFeature[] {
@@ -210,7 +216,7 @@ export class LinuxNft implements NftDriver {
   }
 
   close(): void {
-    this.#socket.close();
+    if (this.#ownsSocket) this.#socket.close();
   }
 }
 
