@@ -46,7 +46,7 @@ export class LinuxNft implements NftDriver {
   constructor(table: NftTable, sibling?: LinuxNft) {
     this.table = table;
     this.#ownsSocket = sibling === undefined;
-    this.#socket = sibling?.#socket ?? new NfSocket();
+    this.#socket = sibling === undefined ? new NfSocket() : sibling.#socket;
   }
 
   probe(): readonly NftFeature[] {

@@ -7,6 +7,15 @@ import { packBytes } from "../packed.ts";
 import type { ElementForm } from "./element-list.ts";
 import { formatVerdictData } from "./element-list.ts";
 
+/** FNV-1a; its low bits alone are weak for keys that differ in one byte. */
+const FNV_BASIS = 0x811c9dc5 | 0;
+const FNV_PRIME = 16_777_619;
+
+function mix(hash: number): number {
+  const half = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return half ^ (half >>> 13);
+}
+
 export class ElementIndex {
   readonly #form: ElementForm;
   readonly #elements: NftElements;
@@ -33,9 +42,9 @@ export class ElementIndex {
   /** Index of the element with this key, or -1. */
   find(key: string): number {
     const mask = this.#table.length - 1;
-    let hash = 0;
-    for (let i = 0; i < this.#form.keyBytes; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) | 0;
-    for (let at = (hash ^ (hash >>> 15)) & mask; ; at = (at + 1) & mask) {
+    let hash = FNV_BASIS;
+    for (let i = 0; i < this.#form.keyBytes; i++) hash = Math.imul(hash ^ key.charCodeAt(i), FNV_PRIME);
+    for (let at = mix(hash) & mask; ; at = (at + 1) & mask) {
       const entry = this.#table[at] ?? 0;
       if (entry === 0) return -1;
       if (this.#equals(entry - 1, key)) return entry - 1;
