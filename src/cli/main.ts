@@ -30,6 +30,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "remove what nodeplane installed in this node's kernel",
     load: async () => (await import("./cleanup.ts")).cleanupCommand,
   },
+  demo: {
+    summary: "a narrated tour of a three-node cluster on this machine",
+    load: async () => (await import("./demo.ts")).demo,
+  },
   lab: {
     summary: "a whole cluster of network namespaces on this machine",
     load: async () => (await import("./lab.ts")).lab,

@@ -91,8 +91,8 @@ function probe(readiness: Readiness): Record<string, unknown> | undefined {
   }
 }
 
-/** YAML of the Pod; `ips` are its addresses, IPv4 first. */
-export function podManifest(pod: ManifestInput, ips: readonly string[]): string {
+/** YAML of the Pod; `ips` are its addresses, IPv4 first, `netns` is where its exec probes run. */
+export function podManifest(pod: ManifestInput, ips: readonly string[], netns: string): string {
   const readinessProbe = probe(pod.readiness);
   const container = {
     name: "main",
@@ -110,7 +110,7 @@ export function podManifest(pod: ManifestInput, ips: readonly string[]): string 
       name: pod.name,
       namespace: pod.namespace,
       labels: pod.labels,
-      annotations: { "nodeplane.dev/pod-ip": ips.join(",") },
+      annotations: { "nodeplane.dev/pod-ip": ips.join(","), "nodeplane.dev/netns": netns },
     },
     spec: { containers: [container] },
   });

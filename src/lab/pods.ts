@@ -126,7 +126,8 @@ export async function startPod(lab: LabDir, record: LabRecord, spec: PodSpec): P
       namespace: ns,
       argv: spec.command.length === 0 ? echo : spec.command,
     });
-    lab.writeText(podManifest(spec, pod.ips), "ns", spec.node, "nodeplane", "manifests", `${ns}.yaml`);
+    const netns = `/proc/${requireNamespace(lab, ns).holder.pid}/ns/net`;
+    lab.writeText(podManifest(spec, pod.ips, netns), "ns", spec.node, "nodeplane", "manifests", `${ns}.yaml`);
     return pod;
   } catch (error) {
     await removePod(lab, pod);
