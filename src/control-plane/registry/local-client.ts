@@ -57,12 +57,10 @@ export class LocalClient implements ObjectClient {
       this.#machinery,
       { kind, namespace: options.namespace ?? "", selection, from: parseRevision(options.resourceVersion) },
       {
-        events: (events, revision) => {
+        events: (events) => {
           if (pending.length + events.length > MAX_PENDING_EVENTS) state.ended = "compacted";
           else if (events.length > 0) for (const { type, object } of events) pending.push({ type, object });
-          else if (pending.at(-1)?.type === "BOOKMARK") {
-            pending[pending.length - 1] = { type: "BOOKMARK", resourceVersion: String(revision) };
-          } else return; // Progress of other kinds is not worth waking for.
+          else return; // Progress of other kinds is not worth waking for.
           state.wake();
         },
         ended: (reason) => {
