@@ -29,9 +29,9 @@ export function record(value: unknown, path: string, known: readonly string[]): 
   }
   const fields = value as Fields;
   for (const key of Object.keys(fields)) {
-    if (!known.includes(key)) {
-      throw refusal(path === "" ? key : `${path}.${key}`, "unknown field", known.toSorted().join(", "));
-    }
+    if (known.includes(key)) continue;
+    const at = path === "" ? key : `${path}.${key}`;
+    throw new ManifestError(at, `unknown field; allowed: ${known.toSorted().join(", ")}`);
   }
   return fields;
 }
