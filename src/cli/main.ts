@@ -18,6 +18,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "issue a node's certificate and a ready configuration",
     load: async () => (await import("./certificate.ts")).certificateCommand,
   },
+  dns: {
+    summary: "answer DNS: names of the cluster, and others through upstream resolvers",
+    load: async () => (await import("./dns.ts")).dnsCommand,
+  },
   status: {
     summary: "what this node's agent has programmed, and what is wrong",
     load: async () => (await import("./status.ts")).statusCommand,

@@ -144,7 +144,7 @@ class Reader {
 
   take(count: number): Uint8Array {
     if (this.at + count > this.end) throw new Malformed("cut short");
-    const part = this.bytes.slice(this.at, this.at + count);
+    const part = new Uint8Array(this.bytes.subarray(this.at, this.at + count));
     this.at += count;
     return part;
   }

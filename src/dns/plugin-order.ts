@@ -1,0 +1,53 @@
+/**
+ * Layer dns. The plugins and the order in which they see a query: that of CoreDNS 1.14 (plugin.cfg), whatever the order of
+ * lines in a Corefile. A new plugin is a folder and a line here.
+ */
+import type { PluginDefinition } from "./plugin.ts";
+import { any } from "./plugins/any/setup.ts";
+import { bind } from "./plugins/bind/setup.ts";
+import { bufsize } from "./plugins/bufsize/setup.ts";
+import { chaos } from "./plugins/chaos/setup.ts";
+import { errors } from "./plugins/errors/setup.ts";
+import { forward } from "./plugins/forward/setup.ts";
+import { health } from "./plugins/health/setup.ts";
+import { kubernetes } from "./plugins/kubernetes/setup.ts";
+import { prometheus } from "./plugins/prometheus/setup.ts";
+import { ready } from "./plugins/ready/setup.ts";
+
+export const PLUGIN_ORDER: readonly PluginDefinition[] = [
+  ready,
+  health,
+  prometheus,
+  errors,
+  kubernetes,
+  forward,
+];
+
+/** Plugins of CoreDNS that nodeplane does not have: a Corefile that names one is refused by name. */
+export const UNSUPPORTED_PLUGINS: readonly string[] = [
+  "root",
+  "geoip",
+  "proxyproto",
+  "quic",
+  "grpc_server",
+  "https",
+  "https3",
+  "nsid",
+  "trace",
+  "pprof",
+  "shed",
+  "dnstap",
+  "tsig",
+  "dnssec",
+  "route53",
+  "azure",
+  "clouddns",
+  "auto",
+  "secondary",
+  "etcd",
+  "grpc",
+  "erratic",
+  "on",
+  "sign",
+  "nomad",
+];

@@ -1,0 +1,163 @@
+/** Layer dns. The `forward` plugin: other names go to other resolvers, with another try elsewhere when one is silent. */
+import { RCODE } from "../../../codec/dns/constants.ts";
+import type { DnsMessage } from "../../../codec/dns/message.ts";
+import { isWithin } from "../../../codec/dns/name.ts";
+import { NEXT, type Outcome, type Plugin, type Rest } from "../../plugin.ts";
+import { type DnsQuery, replyTo } from "../../query.ts";
+import type { ForwardMetrics } from "./forward-metrics.ts";
+import type { Upstream } from "./upstream.ts";
+
+export type Policy = "random" | "round_robin" | "sequential";
+
+export interface ForwardOptions {
+  /** Zone of the names that are forwarded. */
+  readonly from: readonly string[];
+  readonly except: readonly string[];
+  readonly policy: Policy;
+  readonly transport: "client" | "tcp" | "prefer_udp";
+  readonly readTimeoutMs: number;
+  /** Attempts for one query; 0: as many as time allows. */
+  readonly maxAttempts: number;
+  /** Queries in work at most; 0: no limit. */
+  readonly maxConcurrent: number;
+  readonly failFast: boolean;
+  /** Reply codes after which the next upstream is asked. */
+  readonly failover: ReadonlySet<number>;
+  /** Reply codes after which the next `forward` of the block is asked. */
+  readonly next: ReadonlySet<number>;
+  readonly nextOnNodata: boolean;
+  readonly hasNextForward: boolean;
+}
+
+/** Over all attempts: what a stub resolver waits for. */
+const DEADLINE_MS = 5_000;
+
+export class ForwardPlugin implements Plugin {
+  readonly name = "forward";
+  readonly #options: ForwardOptions;
+  readonly #upstreams: readonly Upstream[];
+  readonly #metrics: ForwardMetrics;
+  readonly #random: () => number;
+  #inWork = 0;
+  #turn = 0;
+
+  constructor(
+    options: ForwardOptions,
+    upstreams: readonly Upstream[],
+    shared: { readonly metrics: ForwardMetrics; readonly random: () => number },
+  ) {
+    this.#options = options;
+    this.#upstreams = upstreams;
+    this.#metrics = shared.metrics;
+    this.#random = shared.random;
+  }
+
+  handle(query: DnsQuery, rest: Rest): Outcome | Promise<Outcome> {
+    const { from, except, maxConcurrent } = this.#options;
+    if (!from.some((zone) => isWithin(query.lowerName, zone))) return NEXT;
+    if (except.some((zone) => isWithin(query.lowerName, zone))) return NEXT;
+    if (maxConcurrent > 0 && this.#inWork >= maxConcurrent) {
+      this.#metrics.rejected();
+      return { kind: "answer", by: this.name, message: replyTo(query, { rcode: RCODE.REFUSED }) };
+    }
+    this.#inWork++;
+    return this.#forward(query, rest).finally(() => {
+      this.#inWork--;
+    });
+  }
+
+  async #forward(query: DnsQuery, rest: Rest): Promise<Outcome> {
+    const until = performance.now() + DEADLINE_MS;
+    let lastError: unknown = new Error("no upstream is healthy");
+    let attempts = 0;
+    for (const upstream of this.#order()) {
+      const left = until - performance.now();
+      if (left <= 0 || (this.#options.maxAttempts > 0 && attempts >= this.#options.maxAttempts)) break;
+      attempts++;
+      try {
+        const timeoutMs = Math.min(left, this.#options.readTimeoutMs);
+        const reply = await this.#ask(upstream, query, timeoutMs);
+        if (this.#options.failover.has(reply.rcode)) {
+          lastError = new Error(`${upstream.name} replied with code ${reply.rcode}`);
+          continue;
+        }
+        if (this.#goesOn(reply)) return rest(query);
+        return { kind: "answer", by: this.name, message: reply };
+      } catch (error) {
+        lastError = error instanceof Error ? new Error(`${upstream.name}: ${error.message}`) : error;
+      }
+    }
+    const cause = lastError instanceof Error ? lastError : new Error(String(lastError));
+    return { kind: "failed", by: this.name, cause };
+  }
+
+  async #ask(upstream: Upstream, query: DnsQuery, timeoutMs: number): Promise<DnsMessage> {
+    const { transport } = this.#options;
+    const message = outgoing(query);
+    const question = { name: query.name, type: query.type, class: query.class };
+    const useTcp = transport === "tcp" || (transport === "client" && query.client.transport !== "udp");
+    const reply = await upstream.ask(message, question, { useTcp, timeoutMs });
+    if (!reply.truncated || useTcp || transport !== "prefer_udp") return reply;
+    return upstream.ask(message, question, { useTcp: true, timeoutMs });
+  }
+
+  #goesOn(reply: DnsMessage): boolean {
+    const { hasNextForward, next, nextOnNodata } = this.#options;
+    if (!hasNextForward) return false;
+    return (
+      next.has(reply.rcode) || (nextOnNodata && reply.rcode === RCODE.NOERROR && reply.answers.length === 0)
+    );
+  }
+
+  /**
+   * Upstreams to try: the healthy in the order of the policy, each as often as attempts allow. Are all down, one is tried
+   * nevertheless, since the probe may be what fails.
+   */
+  #order(): readonly Upstream[] {
+    const healthy = this.#upstreams.filter((upstream) => !upstream.isDown);
+    if (healthy.length === 0) {
+      this.#metrics.allDown();
+      if (this.#options.failFast) return [];
+      const any = this.#upstreams[Math.floor(this.#random() * this.#upstreams.length)];
+      return any === undefined ? [] : [any];
+    }
+    const ordered = this.#rotate(healthy);
+    return [...ordered, ...ordered];
+  }
+
+  #rotate(upstreams: readonly Upstream[]): readonly Upstream[] {
+    if (this.#options.policy === "sequential" || upstreams.length === 1) return upstreams;
+    const start =
+      this.#options.policy === "round_robin"
+        ? this.#turn++ % upstreams.length
+        : Math.floor(this.#random() * upstreams.length);
+    return [...upstreams.slice(start), ...upstreams.slice(0, start)];
+  }
+}
+
+/** What goes upstream: the question and the client's wishes, none of its EDNS options (they are hop by hop, RFC 6891). */
+function outgoing(query: DnsQuery): DnsMessage {
+  const { message } = query;
+  return {
+    id: 0,
+    isResponse: false,
+    opcode: message.opcode,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: message.recursionDesired,
+    recursionAvailable: false,
+    authenticData: message.authenticData,
+    checkingDisabled: message.checkingDisabled,
+    rcode: 0,
+    questions: [{ name: query.name, type: query.type, class: query.class }],
+    answers: [],
+    authorities: [],
+    additionals: [],
+    ...(message.edns === undefined
+      ? {}
+      : { edns: { udpBytes: UPSTREAM_UDP_BYTES, version: 0, dnssecOk: message.edns.dnssecOk, options: [] } }),
+  };
+}
+
+/** Avoids fragments (DNS flag day 2020). */
+const UPSTREAM_UDP_BYTES = 1232;

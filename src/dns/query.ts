@@ -1,0 +1,128 @@
+/**
+ * Layer dns. One query on its way through the plugins, and what plugins build answers with.
+ */
+import { CLASS, RCODE } from "../codec/dns/constants.ts";
+import type { DnsMessage, Question, RecordData, ResourceRecord } from "../codec/dns/message.ts";
+import type { Outcome } from "./plugin.ts";
+
+export type Transport = "udp" | "tcp" | "tls" | "https";
+
+/** Who asked, and where. */
+export interface Client {
+  readonly transport: Transport;
+  readonly address: string;
+  readonly port: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** Labels that metrics and logs give to a server block's listener. */
+export interface ServerLabels {
+  /** As CoreDNS writes it: `dns://:53`, `dns://10.0.0.1:53`. */
+  readonly server: string;
+  /** With final dot. */
+  readonly zone: string;
+  readonly view: string;
+}
+
+/** Asks the whole server, from its first plugin on, for another name. */
+export type Resolve = (query: DnsQuery, name: string, type: number) => Outcome | Promise<Outcome>;
+
+/** Aliases followed for one query, and other questions asked on its behalf one inside the other. */
+export const MAX_DEPTH = 10;
+
+export class DnsQuery {
+  readonly message: DnsMessage;
+  /** As asked: spelling kept. */
+  readonly name: string;
+  readonly lowerName: string;
+  readonly type: number;
+  readonly class: number;
+  readonly client: Client;
+  readonly labels: ServerLabels;
+  readonly resolve: Resolve;
+  /** 0 for what a client sent; grows with questions that plugins ask in its name. */
+  readonly depth: number;
+  /** Largest UDP reply in octets; plugins may lower it. */
+  udpLimitBytes: number;
+
+  constructor(
+    message: DnsMessage,
+    question: Question,
+    context: {
+      readonly client: Client;
+      readonly labels: ServerLabels;
+      readonly resolve: Resolve;
+      readonly depth: number;
+      readonly udpLimitBytes: number;
+    },
+  ) {
+    this.message = message;
+    this.name = question.name;
+    this.lowerName = question.name.toLowerCase();
+    this.type = question.type;
+    this.class = question.class;
+    this.client = context.client;
+    this.labels = context.labels;
+    this.resolve = context.resolve;
+    this.depth = context.depth;
+    this.udpLimitBytes = context.udpLimitBytes;
+  }
+
+  /** The same query with another question or other settings in its message. */
+  with(change: { readonly question?: Question; readonly message?: DnsMessage }): DnsQuery {
+    const question = change.question ?? { name: this.name, type: this.type, class: this.class };
+    const message = change.message ?? { ...this.message, questions: [question] };
+    return new DnsQuery(message, question, this);
+  }
+
+  /** A question asked on behalf of this query. */
+  inner(name: string, type: number): DnsQuery {
+    const question = { name, type, class: CLASS.IN };
+    const message = { ...this.message, questions: [question] };
+    return new DnsQuery(message, question, {
+      client: this.client,
+      labels: this.labels,
+      resolve: this.resolve,
+      udpLimitBytes: this.udpLimitBytes,
+      depth: this.depth + 1,
+    });
+  }
+}
+
+const NONE: readonly ResourceRecord[] = [];
+
+/** What a reply holds besides what follows from the query. */
+export interface ReplyParts {
+  readonly rcode?: number;
+  readonly authoritative?: boolean;
+  readonly truncated?: boolean;
+  readonly answers?: readonly ResourceRecord[];
+  readonly authorities?: readonly ResourceRecord[];
+  readonly additionals?: readonly ResourceRecord[];
+}
+
+/** A reply to `query`: identifier, opcode, RD, CD and question copied. The server adds EDNS. */
+export function replyTo(query: DnsQuery, parts: ReplyParts): DnsMessage {
+  return {
+    id: query.message.id,
+    isResponse: true,
+    opcode: query.message.opcode,
+    authoritative: parts.authoritative ?? false,
+    truncated: parts.truncated ?? false,
+    recursionDesired: query.message.recursionDesired,
+    recursionAvailable: false,
+    authenticData: false,
+    checkingDisabled: query.message.checkingDisabled,
+    rcode: parts.rcode ?? RCODE.NOERROR,
+    questions: [{ name: query.name, type: query.type, class: query.class }],
+    answers: parts.answers ?? NONE,
+    authorities: parts.authorities ?? NONE,
+    additionals: parts.additionals ?? NONE,
+  };
+}
+
+/** A record of class IN. */
+export function record(name: string, type: number, ttl: number, data: RecordData): ResourceRecord {
+  return { name, type, class: CLASS.IN, ttl, data };
+}

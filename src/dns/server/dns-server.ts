@@ -1,0 +1,154 @@
+/**
+ * Layer dns. The running server: opens listeners, swaps configurations without losing a query (sockets of addresses that
+ * stay are kept), drains at the end.
+ */
+import { RCODE } from "../../codec/dns/constants.ts";
+import { NodeplaneError } from "../../model/errors.ts";
+import type { Runtime } from "../runtime.ts";
+import { formatListener, type ListenerSpec, type ZoneTable } from "./block.ts";
+import { HttpEndpoints } from "./http-endpoints.ts";
+import type { Instance } from "./instance.ts";
+import { Responder, type Target } from "./responder.ts";
+import { TcpListener } from "./tcp-listener.ts";
+import { UdpListener } from "./udp-listener.ts";
+
+const DRAIN_MS = 5_000;
+const DRAIN_STEP_MS = 20;
+
+/** Sockets of one address and the table that they answer from now. */
+class Listener {
+  readonly spec: ListenerSpec;
+  target: Target;
+  udp: UdpListener | undefined;
+  tcp: TcpListener | undefined;
+  port: number;
+
+  constructor(spec: ListenerSpec, zones: ZoneTable) {
+    this.spec = spec;
+    this.port = spec.port;
+    this.target = { zones, server: formatListener(spec) };
+  }
+
+  close(): void {
+    this.udp?.close();
+    this.tcp?.close();
+  }
+}
+
+export class DnsServer {
+  readonly #responder: Responder;
+  readonly #http = new HttpEndpoints();
+  #listeners = new Map<string, Listener>();
+  #instance: Instance | undefined;
+  #background: AbortController | undefined;
+
+  constructor(runtime: Runtime) {
+    const panics = runtime.metrics.counter("coredns_panics_total", "Plugins that crashed on a query.");
+    const responses = runtime.metrics.counter("coredns_dns_responses_total", "Replies sent.", [
+      "server",
+      "zone",
+      "view",
+      "rcode",
+      "plugin",
+    ]);
+    panics.child();
+    this.#responder = new Responder({
+      log: runtime.log,
+      monotonicMs: () => performance.now(),
+      onCrash: () => panics.child().add(),
+      onDropped: (server, rcode) => responses.child(server, "dropped", "", rcodeLabel(rcode), "").add(),
+    });
+  }
+
+  get instance(): Instance | undefined {
+    return this.#instance;
+  }
+
+  /**
+   * Makes a configuration the one that answers. When something cannot be opened the old one goes on unchanged.
+   * @throws {NodeplaneError} CONFIG_INVALID naming the address
+   */
+  async apply(instance: Instance): Promise<void> {
+    const next = new Map<string, Listener>();
+    const opened: Listener[] = [];
+    try {
+      for (const { spec, zones } of instance.listeners) {
+        const name = formatListener(spec);
+        const known = this.#listeners.get(name);
+        const listener = known ?? new Listener(spec, zones);
+        next.set(name, listener);
+        if (known === undefined) {
+          opened.push(listener);
+          await this.#open(listener);
+        }
+      }
+      await this.#http.open(instance.pages);
+    } catch (error) {
+      for (const listener of opened) listener.close();
+      throw error;
+    }
+    for (const { spec, zones } of instance.listeners) {
+      const listener = next.get(formatListener(spec));
+      if (listener !== undefined) listener.target = { zones, server: formatListener(spec) };
+    }
+    for (const [name, listener] of this.#listeners) if (!next.has(name)) listener.close();
+    this.#listeners = next;
+    this.#http.use(instance.pages);
+    this.#background?.abort();
+    this.#background = new AbortController();
+    this.#instance = instance;
+    await instance.start(this.#background.signal);
+  }
+
+  /** Where DNS is answered, with the ports that the system chose: `dns://127.0.0.1:5353`. */
+  addresses(): readonly string[] {
+    return [...this.#listeners.values()].map((listener) =>
+      formatListener({ ...listener.spec, port: listener.port }),
+    );
+  }
+
+  /** Ports of HTTP pages, by address as configured. */
+  httpAddresses(): readonly string[] {
+    return [...(this.#instance?.pages.keys() ?? [])].map((key) => {
+      const port = this.#http.port(key);
+      return port === undefined ? key : `${key.slice(0, key.lastIndexOf(":"))}:${port}`;
+    });
+  }
+
+  /** Stops: no new connections, answers what is in work (at most 5 seconds), closes. */
+  async stop(): Promise<void> {
+    const listeners = [...this.#listeners.values()];
+    for (const listener of listeners) listener.tcp?.stopAccepting();
+    const until = performance.now() + DRAIN_MS;
+    const pending = (): number =>
+      listeners.reduce((sum, { udp, tcp }) => sum + (udp?.pending ?? 0) + (tcp?.pending ?? 0), 0);
+    while (pending() > 0 && performance.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
+    }
+    for (const listener of listeners) listener.close();
+    this.#background?.abort();
+    this.#http.close();
+  }
+
+  async #open(listener: Listener): Promise<void> {
+    const { spec } = listener;
+    const respond = (packet: Uint8Array, client: Parameters<Responder["respond"]>[1]) =>
+      this.#responder.respond(packet, client, listener.target);
+    try {
+      listener.tcp = new TcpListener(respond);
+      listener.port = await listener.tcp.open(spec.host, spec.port);
+      listener.udp = new UdpListener(respond);
+      await listener.udp.open(spec.host, listener.port);
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      throw new NodeplaneError("CONFIG_INVALID", {
+        object: formatListener(spec),
+        detail: `cannot listen: ${detail}`,
+      });
+    }
+  }
+}
+
+function rcodeLabel(rcode: number): string {
+  return Object.entries(RCODE).find(([, value]) => value === rcode)?.[0] ?? String(rcode);
+}

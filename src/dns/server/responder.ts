@@ -1,0 +1,234 @@
+/**
+ * Layer dns. From the octets of a query to the octets of its reply: what is no query is refused or dropped as the RFCs say,
+ * the rest goes through the chain of its block. Exactly one reply per query, or none.
+ */
+import { CLASS, OPCODE, RCODE } from "../../codec/dns/constants.ts";
+import { decodeHeader, decodeMessage, type Header } from "../../codec/dns/decode.ts";
+import { encodeMessage, MAX_MESSAGE_BYTES } from "../../codec/dns/encode.ts";
+import type { DnsMessage, Question } from "../../codec/dns/message.ts";
+import { type Outcome, PluginCrash } from "../plugin.ts";
+import { type Client, DnsQuery, MAX_DEPTH, replyTo, type ServerLabels } from "../query.ts";
+import type { DnsLog } from "../runtime.ts";
+import type { Block, ZoneTable } from "./block.ts";
+
+/** What we take over UDP ourselves, said in every OPT: avoids fragments (DNS flag day 2020). */
+const OWN_UDP_BYTES = 1232;
+/** Larger UDP replies than this are never sent, whatever the client says. */
+const MAX_UDP_REPLY_BYTES = 4096;
+const MIN_UDP_REPLY_BYTES = 512;
+
+/** The table that a listener answers from, with the label of the listener; replaced whole at a reload. */
+export interface Target {
+  readonly zones: ZoneTable;
+  readonly server: string;
+}
+
+export interface ResponderHooks {
+  readonly log: DnsLog;
+  /** Counts queries that reached no block, and crashes of plugins. */
+  readonly onDropped: (server: string, rcode: number, client: Client) => void;
+  readonly onCrash: () => void;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly monotonicMs: () => number;
+}
+
+const EMPTY: readonly never[] = [];
+
+export class Responder {
+  readonly #hooks: ResponderHooks;
+
+  constructor(hooks: ResponderHooks) {
+    this.#hooks = hooks;
+  }
+
+  /**
+   * @returns the reply, a promise of it, or `undefined` when nothing may be sent
+   */
+  respond(
+    packet: Uint8Array,
+    client: Client,
+    target: Target,
+  ): Buffer | undefined | Promise<Buffer | undefined> {
+    const header = decodeHeader(packet);
+    if (header === undefined || (header.flags & 0x8000) !== 0) return undefined;
+    const refusal = checkHeader(header);
+    if (refusal !== undefined) return this.#refuse(header, refusal, packet, { client, target });
+    const decoded = decodeMessage(packet);
+    if (decoded.kind === "malformed") return this.#refuse(header, RCODE.FORMERR, packet, { client, target });
+    const { message } = decoded;
+    const question = message.questions[0];
+    if (question === undefined) return this.#refuse(header, RCODE.FORMERR, packet, { client, target });
+    if (message.edns !== undefined && message.edns.version !== 0) {
+      return encodeMessage(bare(message, RCODE.BADVERS), MIN_UDP_REPLY_BYTES);
+    }
+    return this.#run(message, question, { client, target, requestBytes: packet.length });
+  }
+
+  #refuse(
+    header: Header,
+    rcode: number,
+    packet: Uint8Array,
+    from: { readonly client: Client; readonly target: Target },
+  ): Buffer {
+    this.#hooks.onDropped(from.target.server, rcode, from.client);
+    const decoded = header.questionCount === 1 ? decodeMessage(packet) : undefined;
+    const question = decoded?.kind === "message" ? decoded.message.questions[0] : decoded?.question;
+    return encodeMessage(
+      {
+        id: header.id,
+        isResponse: true,
+        opcode: (header.flags >> 11) & 15,
+        authoritative: false,
+        truncated: false,
+        recursionDesired: (header.flags & 0x0100) !== 0,
+        recursionAvailable: false,
+        authenticData: false,
+        checkingDisabled: (header.flags & 0x0010) !== 0,
+        rcode,
+        questions: question === undefined ? EMPTY : [question],
+        answers: EMPTY,
+        authorities: EMPTY,
+        additionals: EMPTY,
+      },
+      MIN_UDP_REPLY_BYTES,
+    );
+  }
+
+  #run(
+    message: DnsMessage,
+    question: Question,
+    from: { readonly client: Client; readonly target: Target; readonly requestBytes: number },
+  ): Buffer | undefined | Promise<Buffer | undefined> {
+    const startMs = this.#hooks.monotonicMs();
+    const { client, target } = from;
+    const udpLimitBytes = udpLimit(message);
+    const lowerName = question.name.toLowerCase();
+    let query: DnsQuery | undefined;
+    const block = target.zones.find(lowerName, question.type, (candidate, zone) => {
+      const labels: ServerLabels = { server: target.server, zone, view: candidate.view };
+      const resolve = this.#resolver(target);
+      query = new DnsQuery(message, question, { client, labels, resolve, depth: 0, udpLimitBytes });
+      return candidate.viewFilter === undefined || candidate.viewFilter(query);
+    });
+    if (block === undefined || query === undefined) {
+      this.#hooks.onDropped(target.server, RCODE.REFUSED, client);
+      return encodeMessage(bare(message, RCODE.REFUSED), MIN_UDP_REPLY_BYTES);
+    }
+    const asked = query;
+    const outcome = block.chain(asked);
+    const finish = (value: Outcome): Buffer | undefined =>
+      this.#finish(asked, block, value, { startMs, requestBytes: from.requestBytes });
+    return outcome instanceof Promise ? outcome.then(finish) : finish(outcome);
+  }
+
+  #finish(
+    query: DnsQuery,
+    block: Block,
+    outcome: Outcome,
+    measured: { readonly startMs: number; readonly requestBytes: number },
+  ): Buffer | undefined {
+    const reply = this.#replyOf(query, block, outcome);
+    const limit = query.client.transport === "udp" ? query.udpLimitBytes : MAX_MESSAGE_BYTES;
+    const bytes = reply === undefined ? undefined : encodeMessage(reply, limit);
+    if (block.observers.length > 0) {
+      const seen = {
+        by: outcome.kind === "next" ? "" : outcome.by,
+        requestBytes: measured.requestBytes,
+        replyBytes: bytes?.length ?? 0,
+        durationMs: this.#hooks.monotonicMs() - measured.startMs,
+        ...(reply === undefined ? {} : { message: reply }),
+        ...(outcome.kind === "failed" ? { cause: outcome.cause } : {}),
+      };
+      for (const observe of block.observers) observe(query, seen);
+    }
+    return bytes;
+  }
+
+  #replyOf(query: DnsQuery, block: Block, outcome: Outcome): DnsMessage | undefined {
+    if (outcome.kind === "drop") return undefined;
+    if (outcome.kind === "answer") {
+      const { message } = outcome;
+      return {
+        ...message,
+        id: query.message.id,
+        isResponse: true,
+        recursionDesired: query.message.recursionDesired,
+        checkingDisabled: query.message.checkingDisabled,
+        recursionAvailable: message.recursionAvailable || block.isRecursive,
+        questions: query.message.questions,
+        ...ownEdns(query.message, message.rcode),
+      };
+    }
+    if (outcome.kind === "failed" && outcome.cause instanceof PluginCrash) {
+      this.#hooks.onCrash();
+      this.#hooks.log.error(outcome.cause.message);
+    }
+    // A class that nobody serves is refused; a name that nobody serves is a broken configuration (CoreDNS: SERVFAIL).
+    const nobody = outcome.kind === "next" || (outcome.kind === "failed" && outcome.by === "");
+    const rcode = nobody && query.class !== CLASS.IN ? RCODE.REFUSED : RCODE.SERVFAIL;
+    return {
+      ...replyTo(query, { rcode }),
+      recursionAvailable: block.isRecursive,
+      questions: query.message.questions,
+      ...ownEdns(query.message, rcode),
+    };
+  }
+
+  #resolver(target: Target): DnsQuery["resolve"] {
+    return (query, name, type) => {
+      if (query.depth >= MAX_DEPTH) {
+        return {
+          kind: "failed",
+          by: "server",
+          cause: new Error(`more than ${MAX_DEPTH} aliases: is there a loop at ${name}?`),
+        };
+      }
+      const inner = query.inner(name, type);
+      const block = target.zones.find(
+        inner.lowerName,
+        type,
+        (candidate) => candidate.viewFilter === undefined || candidate.viewFilter(inner),
+      );
+      if (block !== undefined) return block.chain(inner);
+      return { kind: "answer", by: "", message: replyTo(inner, { rcode: RCODE.REFUSED }) };
+    };
+  }
+}
+
+/** Counts that no query has (the limits are CoreDNS's), and operations that we do not perform. */
+function checkHeader(header: Header): number | undefined {
+  const opcode = (header.flags >> 11) & 15;
+  if (opcode !== OPCODE.QUERY) return RCODE.NOTIMP;
+  if (header.questionCount !== 1 || header.answerCount > 1) return RCODE.FORMERR;
+  if (header.authorityCount > 1 || header.additionalCount > 2) return RCODE.FORMERR;
+  return undefined;
+}
+
+function udpLimit(message: DnsMessage): number {
+  if (message.edns === undefined) return MIN_UDP_REPLY_BYTES;
+  return Math.min(MAX_UDP_REPLY_BYTES, Math.max(MIN_UDP_REPLY_BYTES, message.edns.udpBytes));
+}
+
+/** OPT only for who sent one (RFC 6891 section 6.1.1); options are never echoed. */
+function ownEdns(query: DnsMessage, _rcode: number): Pick<DnsMessage, "edns"> | Record<string, never> {
+  if (query.edns === undefined) return {};
+  const { dnssecOk } = query.edns;
+  return { edns: { udpBytes: OWN_UDP_BYTES, version: 0, dnssecOk, options: EMPTY } };
+}
+
+/** A reply of the server itself. */
+function bare(message: DnsMessage, rcode: number): DnsMessage {
+  return {
+    ...message,
+    isResponse: true,
+    authoritative: false,
+    truncated: false,
+    recursionAvailable: false,
+    authenticData: false,
+    rcode,
+    answers: EMPTY,
+    authorities: EMPTY,
+    additionals: EMPTY,
+    ...ownEdns(message, rcode),
+  };
+}

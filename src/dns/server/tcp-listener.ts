@@ -1,0 +1,231 @@
+/**
+ * Layer dns. DNS over TCP, and over TLS: many queries on one connection, answered as they are done (RFC 7766), with limits
+ * on connections, on queries in work, on time and on what waits to be sent.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import type { Client, Transport } from "../query.ts";
+import type { Respond } from "./udp-listener.ts";
+
+export interface TcpLimits {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
+  /** Queries of one connection in work; more are read when one is done. */
+  readonly maxPipelined: number;
+  /** Time for the rest of a query that has begun. */
+  readonly readTimeoutMs: number;
+  /** Time without a query. */
+  readonly idleTimeoutMs: number;
+  /** A client that takes this long to accept its replies is cut off. */
+  readonly writeTimeoutMs: number;
+  /** Queries on one connection; 0 is without limit. */
+  readonly maxQueries: number;
+}
+
+export const TCP_LIMITS: TcpLimits = {
+  maxConnections: 4_000,
+  maxConnectionsPerClient: 500,
+  maxPipelined: 100,
+  readTimeoutMs: 3_000,
+  idleTimeoutMs: 10_000,
+  writeTimeoutMs: 5_000,
+  maxQueries: 0,
+};
+
+export class TcpListener {
+  readonly #respond: Respond;
+  readonly #limits: TcpLimits;
+  readonly #connections = new Set<TcpConnection>();
+  readonly #perClient = new Map<string, number>();
+  #server: Server | undefined;
+
+  constructor(respond: Respond, limits: TcpLimits = TCP_LIMITS) {
+    this.#respond = respond;
+    this.#limits = limits;
+  }
+
+  get pending(): number {
+    let sum = 0;
+    for (const connection of this.#connections) sum += connection.pending;
+    return sum;
+  }
+
+  /** @throws the system's error when the address cannot be had */
+  async open(host: string, port: number, tls?: TlsOptions): Promise<number> {
+    const transport: Transport = tls === undefined ? "tcp" : "tls";
+    const accept = (socket: Socket): void => this.#accept(socket, transport);
+    const server = tls === undefined ? createServer({ noDelay: true }, accept) : createTlsServer(tls, accept);
+    server.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
+    this.#server = server;
+    try {
+      return await listening(server, host === "" ? "::" : host, port);
+    } catch (error) {
+      // A machine without IPv6 has no "::".
+      if (host !== "" || (error as NodeJS.ErrnoException).code !== "EAFNOSUPPORT") throw error;
+      return listening(server, "0.0.0.0", port);
+    }
+  }
+
+  /** No new connections; those that are idle end, the others after their answers. */
+  stopAccepting(): void {
+    this.#server?.close();
+    for (const connection of this.#connections) connection.finish();
+  }
+
+  close(): void {
+    this.#server?.close();
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  #accept(socket: Socket, transport: Transport): void {
+    const address = plainAddress(socket.remoteAddress ?? "");
+    const open = this.#perClient.get(address) ?? 0;
+    if (
+      this.#connections.size >= this.#limits.maxConnections ||
+      open >= this.#limits.maxConnectionsPerClient
+    ) {
+      socket.destroy();
+      return;
+    }
+    this.#perClient.set(address, open + 1);
+    const client: Client = {
+      transport,
+      address,
+      port: socket.remotePort ?? 0,
+      localAddress: plainAddress(socket.localAddress ?? ""),
+      localPort: socket.localPort ?? 0,
+    };
+    const connection = new TcpConnection(socket, client, this.#respond, this.#limits);
+    this.#connections.add(connection);
+    socket.once("close", () => {
+      this.#connections.delete(connection);
+      const rest = (this.#perClient.get(address) ?? 1) - 1;
+      if (rest === 0) this.#perClient.delete(address);
+      else this.#perClient.set(address, rest);
+    });
+  }
+}
+
+class TcpConnection {
+  readonly #socket: Socket;
+  readonly #client: Client;
+  readonly #respond: Respond;
+  readonly #limits: TcpLimits;
+  #buffer: Buffer = Buffer.alloc(0);
+  #timer: NodeJS.Timeout | undefined;
+  #pending = 0;
+  #queries = 0;
+  /** What {@link #timer} runs for. */
+  #waitsFor = "";
+  #isFinishing = false;
+
+  constructor(socket: Socket, client: Client, respond: Respond, limits: TcpLimits) {
+    this.#socket = socket;
+    this.#client = client;
+    this.#respond = respond;
+    this.#limits = limits;
+    socket.on("data", (chunk: Buffer) => {
+      this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
+      this.#work();
+    });
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => clearTimeout(this.#timer));
+    socket.on("drain", () => this.#work());
+    this.#arm();
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  finish(): void {
+    this.#isFinishing = true;
+    if (this.#pending === 0) this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /** Takes whole queries out of the buffer while there is room for them. */
+  #work(): void {
+    while (!this.#isFinishing && !this.#socket.destroyed) {
+      if (this.#pending >= this.#limits.maxPipelined || this.#socket.writableNeedDrain) {
+        this.#socket.pause();
+        this.#arm();
+        return;
+      }
+      if (this.#buffer.length < 2) break;
+      const length = this.#buffer.readUInt16BE(0);
+      if (this.#buffer.length < 2 + length) break;
+      const packet = this.#buffer.subarray(2, 2 + length);
+      this.#buffer = this.#buffer.subarray(2 + length);
+      this.#handle(packet);
+    }
+    if (this.#socket.isPaused() && !this.#isFinishing) this.#socket.resume();
+    this.#arm();
+  }
+
+  #handle(packet: Buffer): void {
+    this.#queries++;
+    if (this.#limits.maxQueries > 0 && this.#queries >= this.#limits.maxQueries) this.#isFinishing = true;
+    const reply = this.#respond(packet, this.#client);
+    if (!(reply instanceof Promise)) {
+      // What deserves no reply over UDP deserves no connection over TCP.
+      if (reply === undefined) this.#socket.destroy();
+      else this.#send(reply);
+      if (this.#isFinishing && this.#pending === 0) this.#socket.end();
+      return;
+    }
+    this.#pending++;
+    void reply.then(
+      (bytes) => this.#finished(bytes),
+      () => this.#socket.destroy(),
+    );
+  }
+
+  #finished(bytes: Buffer | undefined): void {
+    this.#pending--;
+    if (this.#socket.destroyed) return;
+    if (bytes !== undefined) this.#send(bytes);
+    if (this.#isFinishing && this.#pending === 0) this.#socket.end();
+    else this.#work();
+  }
+
+  #send(bytes: Buffer): void {
+    const framed = Buffer.allocUnsafe(bytes.length + 2);
+    framed.writeUInt16BE(bytes.length, 0);
+    bytes.copy(framed, 2);
+    this.#socket.write(framed);
+  }
+
+  /** One timer for whatever the connection waits for now. Octets that trickle in do not prolong the wait for a query. */
+  #arm(): void {
+    const state = this.#socket.writableNeedDrain ? "write" : this.#buffer.length > 0 ? "read" : "idle";
+    const waitsFor = this.#pending > 0 && state !== "write" ? "" : `${state} ${this.#queries}`;
+    if (waitsFor === this.#waitsFor) return;
+    this.#waitsFor = waitsFor;
+    clearTimeout(this.#timer);
+    if (waitsFor === "") return;
+    const ms = this.#limits[`${state}TimeoutMs`];
+    this.#timer = setTimeout(() => this.#socket.destroy(), ms);
+    this.#timer.unref();
+  }
+}
+
+/** IPv4 clients of a dual-stack socket under their IPv4 address. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
+
+function listening(server: Server, host: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, exclusive: true }, () => {
+      server.removeListener("error", reject);
+      server.on("error", () => undefined);
+      const address = server.address();
+      resolve(typeof address === "object" && address !== null ? address.port : port);
+    });
+  });
+}
