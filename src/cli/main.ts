@@ -10,6 +10,10 @@ interface Entry {
 
 /** In the order of the usage text. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  "control-plane": {
+    summary: "serve the Kubernetes API, run the controllers, feed the nodes",
+    load: async () => (await import("./control-plane.ts")).controlPlaneCommand,
+  },
   agent: {
     summary: "program this node's kernel from a control plane or from files",
     load: async () => (await import("./agent.ts")).agentCommand,

@@ -73,6 +73,11 @@ export class ApiServer {
     });
   }
 
+  /** New certificates for connections from now on. */
+  setTls(tls: ServerOptions["tls"]): void {
+    this.#server.setSecureContext({ ...tls, minVersion: "TLSv1.2" });
+  }
+
   /** Ends watches politely, lets running requests finish, then closes. */
   async close(graceMs = 2_000): Promise<void> {
     this.#stopping.abort();

@@ -1,0 +1,25 @@
+/** Layer cli. `nodeplane control-plane`: reads the configuration and runs the control plane until SIGTERM. */
+import pino from "pino";
+import { HELP, loadConfig } from "../control-plane/config.ts";
+import { CONTROLLERS } from "../control-plane/controllers/index.ts";
+import { runControlPlane } from "../control-plane/daemon.ts";
+import { KINDS } from "../control-plane/kinds/index.ts";
+import type { Command } from "./command.ts";
+
+export const controlPlaneCommand: Command = async (args, io) => {
+  const config = loadConfig(args);
+  if (config === "help") {
+    io.out(HELP);
+    return 0;
+  }
+  const log = pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: 2, sync: true }),
+  );
+  const onReady = (ready: Readonly<Record<string, unknown>>): void => log.info(ready, "ready");
+  await runControlPlane(
+    { config, kinds: KINDS, controllers: CONTROLLERS, log, onReady: (ready) => onReady({ ...ready }) },
+    io.signal,
+  );
+  return 0;
+};

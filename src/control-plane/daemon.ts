@@ -1,0 +1,146 @@
+/**
+ * Layer control-plane. The control plane as one process: store, objects, HTTPS API, node stream, controllers. Opens
+ * them in the order in which they need each other and closes them in reverse.
+ */
+import { randomInt, randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { parseIp } from "../model/ip.ts";
+import { ApiMetrics } from "./api/metrics.ts";
+import { OpenApi } from "./api/openapi.ts";
+import { ApiServer } from "./api/server.ts";
+import type { ControlPlaneConfig } from "./config.ts";
+import { createSystemNamespaces } from "./controllers/bootstrap/namespaces.ts";
+import type { Controller, ControllerDeps, ControllerLog } from "./controllers/controller.ts";
+import { runControllers } from "./controllers/run.ts";
+import { Pki, serverNames } from "./pki/pki.ts";
+import type { ClusterSettings, Kind } from "./registry/kind.ts";
+import { LeasePool } from "./registry/lease-pool.ts";
+import { LocalClient } from "./registry/local-client.ts";
+import type { Machinery } from "./registry/machinery.ts";
+import { Registry } from "./registry/registry.ts";
+import { SqliteStore } from "./store/sqlite-store.ts";
+import type { Store } from "./store/store.ts";
+
+const NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789";
+const DAY_MS = 86_400_000;
+
+export interface DaemonOptions {
+  readonly config: ControlPlaneConfig;
+  readonly kinds: readonly Kind[];
+  readonly controllers: readonly Controller[];
+  readonly log: ControllerLog;
+  /** Called once, when everything answers. */
+  readonly onReady: (ready: Ready) => void;
+}
+
+export interface Ready {
+  readonly securePort: number;
+  readonly streamPort: number;
+  readonly kubeconfigPath: string;
+}
+
+/** Runs until `signal` aborts. @throws {NodeplaneError} when it cannot start */
+export async function runControlPlane(options: DaemonOptions, signal: AbortSignal): Promise<void> {
+  const { config, kinds, log } = options;
+  const ephemeralPrefixes = Registry.ephemeralPrefixes(kinds);
+  const store = await SqliteStore.open(join(config.dataDir, "state.db"), { ephemeralPrefixes });
+  try {
+    const machinery = makeMachinery(store, kinds, settingsOf(config));
+    const client = new LocalClient(machinery);
+    await createSystemNamespaces(client);
+    const pki = await openPki(config);
+    const server = new ApiServer({
+      machinery,
+      openApi: new OpenApi(machinery.registry),
+      metrics: new ApiMetrics(store),
+      checks: {},
+      onError: (error, path) => log.error({ error: String(error), path }, "request failed inside the server"),
+      tls: tlsOf(pki),
+    });
+    const { port } = await server.listen(config.securePort, config.bindAddress);
+    const renewal = setInterval(() => void renew(pki, server, log), DAY_MS);
+    const deps: ControllerDeps = {
+      client,
+      store,
+      kinds,
+      settings: machinery.settings,
+      clock: systemClock,
+      log,
+      // Whoever holds the store's file holds this identity, so a restart need not wait for its own old lease.
+      identity: `${hostname()}_${store.epoch}`,
+    };
+    const controllers = runControllers(deps, signal, options.controllers);
+    options.onReady({ securePort: port, streamPort: 0, kubeconfigPath: pki.kubeconfigPath });
+    await aborted(signal);
+    log.info({}, "stopping");
+    clearInterval(renewal);
+    await controllers;
+    await server.close();
+  } finally {
+    await store.close();
+  }
+}
+
+/** What the operations work with. */
+export function makeMachinery(store: Store, kinds: readonly Kind[], settings: ClusterSettings): Machinery {
+  return {
+    store,
+    registry: new Registry(kinds),
+    settings,
+    leases: new LeasePool(store, Date.now),
+    nowMs: Date.now,
+    newUid: randomUUID,
+    newSuffix: () =>
+      Array.from({ length: 5 }, () => NAME_CHARACTERS[randomInt(NAME_CHARACTERS.length)]).join(""),
+  };
+}
+
+function settingsOf(config: ControlPlaneConfig): ClusterSettings {
+  const { clusterDomain, serviceCidrs, podCidrs, nodePortRange, advertiseAddress, securePort } = config;
+  const apiAddresses = [advertiseAddress];
+  return { clusterDomain, serviceCidrs, podCidrs, nodePortRange, apiAddresses, apiPort: securePort };
+}
+
+async function openPki(config: ControlPlaneConfig): Promise<Pki> {
+  const { tlsSans, advertiseAddress, bindAddress, clusterDomain, securePort } = config;
+  const addresses = [
+    "127.0.0.1",
+    "::1",
+    advertiseAddress,
+    ...tlsSans.filter((name) => parseIp(name) !== undefined),
+  ];
+  const anywhere = bindAddress === "0.0.0.0" || bindAddress === "::";
+  const host = anywhere ? "127.0.0.1" : advertiseAddress;
+  return await Pki.open({
+    dataDir: config.dataDir,
+    dnsNames: [...serverNames(clusterDomain), ...tlsSans.filter((name) => parseIp(name) === undefined)],
+    ipAddresses: [...new Set(anywhere ? addresses : [...addresses, bindAddress])],
+    serverUrl: `https://${host.includes(":") ? `[${host}]` : host}:${securePort}`,
+  });
+}
+
+function tlsOf(pki: Pki): { cert: string; key: string; ca: string } {
+  return { cert: pki.server.certificatePem, key: pki.server.keyPem, ca: pki.authorityPem };
+}
+
+async function renew(pki: Pki, server: ApiServer, log: ControllerLog): Promise<void> {
+  try {
+    if (await pki.renew()) server.setTls(tlsOf(pki));
+  } catch (error) {
+    log.error({ error: String(error) }, "certificates could not be renewed");
+  }
+}
+
+const systemClock = {
+  nowMs: Date.now,
+  sleep: async (ms: number, signal: AbortSignal): Promise<void> => {
+    await delay(ms, undefined, { signal }).catch(() => undefined);
+  },
+};
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
