@@ -243,22 +243,25 @@ export class Planner {
 
   /** Registers what the entry asks for and withdraws what it asked for before; marks all that this touches. */
   #claim(name: string, entry: Entry, asked: readonly UnitShape[]): void {
-    const before = new Map<string, string>();
+    const before = new Map<string, { readonly key: string; readonly unitKey: string }>();
     for (const shape of entry.asked)
-      for (const frontend of shape.frontends) before.set(frontendKey(shape, frontend), shape.key);
+      for (const frontend of shape.frontends) {
+        const key = frontendKey(shape, frontend);
+        before.set(shape.key + key, { key, unitKey: shape.key });
+      }
     const losers: string[] = [];
     for (const shape of asked) {
       const claimant = { unitKey: shape.key, service: name, createdAtMs: entry.spec?.createdAtMs ?? 0 };
       for (const frontend of shape.frontends) {
         const key = frontendKey(shape, frontend);
-        if (before.get(key) === shape.key) before.delete(key);
+        before.delete(shape.key + key);
         const owner = this.#claims.owner(key);
         if (owner?.unitKey === shape.key && owner.createdAtMs === claimant.createdAtMs) continue;
         losers.push(...this.#claims.add(key, claimant));
       }
     }
     const heirs: string[] = [];
-    for (const [key, unitKey] of before) heirs.push(...this.#claims.remove(key, unitKey));
+    for (const { key, unitKey } of before.values()) heirs.push(...this.#claims.remove(key, unitKey));
     entry.asked = asked;
     entry.shapes = undefined;
     // Who loses a frontend is written before who gains it: the order of this set.

@@ -162,7 +162,8 @@ export class Programmer {
     if (phase.kind !== "adopting") return { ...WRITTEN, wrote: this.#writes > 0 };
     const result = this.#flush(phase);
     if (result.isDesynced) return { ...result, wrote: true };
-    for (const { ops, deleted } of phase.adoption.leftovers(BATCH_ELEMENTS)) this.#must(ops, 0, deleted);
+    for (const changes of phase.adoption.leftovers(BATCH_ELEMENTS))
+      this.#must(changes.ops(), changes.added, changes.deleted);
     this.#counters.adoptions++;
     this.#phase = { kind: "live" };
     const late = this.#writeLive([...phase.later.values()], true);

@@ -2,7 +2,7 @@
  * Layer plan. A table that is in the kernel already, compared with what units need: only the difference is written, and
  * endpoints stay in the slots they have. Pure.
  */
-import type { NftOp, NftTableState } from "../../model/nftables.ts";
+import type { NftTableState } from "../../model/nftables.ts";
 import { addressBytes } from "../packed.ts";
 import type { Unit } from "../unit.ts";
 import type { NftCompiler } from "./compiler.ts";
@@ -16,9 +16,12 @@ import { compileUnit, frontendPairKey, packIndex, SET } from "./unit-elements.ts
 export class Adoption {
   readonly #compiler: NftCompiler;
   readonly #indexes: readonly ElementIndex[];
+  /** Ranges wait for the end: one that is new may overlap one that has to go, which is an error to the kernel. */
+  readonly #ranges: ElementChanges;
 
   constructor(compiler: NftCompiler, state: NftTableState) {
     this.#compiler = compiler;
+    this.#ranges = new ElementChanges(compiler.forms);
     const none = { count: 0, keys: new Uint8Array() };
     this.#indexes = compiler.forms.map(
       (form) => new ElementIndex(form, state.sets.get(form.name)?.elements ?? none),
@@ -41,31 +44,35 @@ export class Adoption {
       if (at >= 0) index?.take(at);
       if (at >= 0 && index?.hasData(at, data)) continue;
       if (at >= 0) changes.delete(set, key);
-      changes.add(set, key, data);
+      (this.#compiler.forms[set]?.kind === "range" ? this.#ranges : changes).add(set, key, data);
     }
   }
 
   /**
-   * Batches that delete what nobody took, frontends before the slots behind them.
+   * Batches that come last: ranges, then what nobody took, frontends before the slots behind them.
    * @param most elements in a batch
    */
-  *leftovers(most: number): Iterable<{ readonly ops: readonly NftOp[]; readonly deleted: number }> {
-    const order = [...this.#indexes.keys()].sort((a, b) => Number(a < 4) - Number(b < 4));
-    let changes = new ElementChanges(this.#compiler.forms);
-    for (const set of order) {
-      for (const key of this.#indexes[set]?.untaken() ?? []) {
-        changes.delete(set, key);
-        if (changes.size < most) continue;
-        yield { ops: changes.ops(), deleted: changes.deleted };
-        changes = new ElementChanges(this.#compiler.forms);
+  *leftovers(most: number): Iterable<ElementChanges> {
+    const { forms } = this.#compiler;
+    const isSlots = (set: number) => forms[set]?.kind === "map";
+    forms.forEach((form, set) => {
+      if (form.kind === "range")
+        for (const key of this.#indexes[set]?.untaken() ?? []) this.#ranges.delete(set, key);
+    });
+    if (this.#ranges.size > 0) yield this.#ranges;
+    for (const wantsSlots of [false, true]) {
+      let changes = new ElementChanges(forms);
+      for (const [set, form] of forms.entries()) {
+        if (form.kind === "range" || isSlots(set) !== wantsSlots) continue;
+        for (const key of this.#indexes[set]?.untaken() ?? []) {
+          changes.delete(set, key);
+          if (changes.size < most) continue;
+          yield changes;
+          changes = new ElementChanges(forms);
+        }
       }
-      // Slots must not go in the batch that still has their frontends to come.
-      if (set === order[order.length - 5] && changes.size > 0) {
-        yield { ops: changes.ops(), deleted: changes.deleted };
-        changes = new ElementChanges(this.#compiler.forms);
-      }
+      if (changes.size > 0) yield changes;
     }
-    if (changes.size > 0) yield { ops: changes.ops(), deleted: changes.deleted };
   }
 
   /** Slots of a unit as the kernel has them, from the first frontend that has any. */

@@ -87,9 +87,10 @@ export class ElementIndex {
   #hashAt(index: number): number {
     const { keys } = this.#elements;
     const from = index * this.#form.keyBytes;
-    let hash = 0;
-    for (let i = from; i < from + this.#form.keyBytes; i++) hash = (Math.imul(hash, 31) + (keys[i] ?? 0)) | 0;
-    return hash ^ (hash >>> 15);
+    let hash = FNV_BASIS;
+    for (let i = from; i < from + this.#form.keyBytes; i++)
+      hash = Math.imul(hash ^ (keys[i] ?? 0), FNV_PRIME);
+    return mix(hash);
   }
 
   #equals(index: number, key: string): boolean {
