@@ -15,10 +15,14 @@ import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
 
 export const PLUGIN_ORDER: readonly PluginDefinition[] = [
+  bufsize,
+  bind,
   ready,
   health,
   prometheus,
   errors,
+  any,
+  chaos,
   kubernetes,
   forward,
 ];
