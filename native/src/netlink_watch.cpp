@@ -31,18 +31,22 @@ struct Notification {
 
 class NetlinkWatch {
  public:
-  NetlinkWatch(UniqueFd socket, UniqueFd stop) : socket_(std::move(socket)), stop_(std::move(stop)) {}
+  NetlinkWatch(napi_env env, UniqueFd socket, UniqueFd stop)
+      : env_(env), socket_(std::move(socket)), stop_(std::move(stop)) {}
   NetlinkWatch(const NetlinkWatch&) = delete;
   NetlinkWatch& operator=(const NetlinkWatch&) = delete;
   ~NetlinkWatch() { close(); }
 
   void start(napi_threadsafe_function deliver) {
     deliver_ = deliver;
+    // Added behind the function's own hook, so it runs before it: the thread ends while the function still exists.
+    napi_add_env_cleanup_hook(env_, on_exit, this);
     thread_ = std::thread([this] { run(); });
   }
 
   void close() {
     if (!thread_.joinable()) return;
+    napi_remove_env_cleanup_hook(env_, on_exit, this);
     const std::uint64_t one = 1;
     (void)retry([&] { return ::write(stop_.get(), &one, sizeof one); });
     thread_.join();
@@ -51,6 +55,8 @@ class NetlinkWatch {
   }
 
  private:
+  static void on_exit(void* self) { static_cast<NetlinkWatch*>(self)->close(); }
+
   void run() {
     sigset_t all;
     sigfillset(&all);
@@ -81,6 +87,7 @@ class NetlinkWatch {
     }
   }
 
+  napi_env env_;
   UniqueFd socket_;
   UniqueFd stop_;
   napi_threadsafe_function deliver_ = nullptr;
@@ -148,7 +155,7 @@ napi_value netlink_watch(napi_env env, napi_callback_info info) {
     return throw_errno(env, "napi_create_threadsafe_function", ENOMEM);
   }
   napi_unref_threadsafe_function(env, callback);
-  auto* watch = new NetlinkWatch(std::move(fd), std::move(stop));
+  auto* watch = new NetlinkWatch(env, std::move(fd), std::move(stop));
   watch->start(callback);
   return make_external(env, watch, kWatchTag);
 }
