@@ -1,0 +1,298 @@
+/** The netlink codec: what is written reads back, and no bytes whatever make the reader leave its buffer. */
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { blamedElement, encodeBatch } from "../../../src/codec/netlink/nftables/batch.ts";
+import { canonicalExpressions } from "../../../src/codec/netlink/nftables/canonical.ts";
+import { ElementCollector } from "../../../src/codec/netlink/nftables/elements.ts";
+import { writeStatements } from "../../../src/codec/netlink/nftables/expressions.ts";
+import { readChain, readRule } from "../../../src/codec/netlink/nftables/objects.ts";
+import { elementShape, readSet, writeSet } from "../../../src/codec/netlink/nftables/sets.ts";
+import {
+  NetlinkMalformed,
+  readAttributes,
+  readError,
+  readMessages,
+} from "../../../src/codec/netlink/reader.ts";
+import { NetlinkTooLarge, NetlinkWriter } from "../../../src/codec/netlink/writer.ts";
+import type { NftElements, NftField, NftOp, NftSet, NftVerdict } from "../../../src/model/nftables.ts";
+
+const FIELDS: readonly NftField[] = [
+  "ip saddr",
+  "ip daddr",
+  "ip6 saddr",
+  "ip6 daddr",
+  "meta l4proto",
+  "th sport",
+  "th dport",
+  "meta mark",
+  "ip protocol",
+  { numgenRandomModulus: 4 },
+];
+const field = fc.constantFrom(...FIELDS);
+const fields = fc.array(field, { minLength: 1, maxLength: 4 });
+const nftSet: fc.Arbitrary<NftSet> = fc.record({
+  name: fc.stringMatching(/^[a-z][a-z0-9_-]{0,30}$/),
+  key: fields,
+  data: fc.oneof(
+    fc.constant("none" as const),
+    fc.constant("verdict" as const),
+    fc.array(field, { minLength: 1, maxLength: 2 }),
+  ),
+  flags: fc.subarray(["interval", "timeout", "dynamic"] as const),
+});
+const verdict: fc.Arbitrary<NftVerdict> = fc.oneof(
+  fc.constantFrom<NftVerdict>({ kind: "accept" }, { kind: "drop" }, { kind: "return" }, { kind: "continue" }),
+  fc.constantFrom<NftVerdict>(
+    { kind: "goto", chain: "pick" },
+    { kind: "jump", chain: "a-chain-of-twenty-nine-" },
+  ),
+);
+
+/** Random elements of a set without equal or overlapping keys: ranges of one number each. */
+function elementsOf(set: NftSet, seeds: readonly number[], verdicts: readonly NftVerdict[]): NftElements {
+  const shape = elementShape(set);
+  const distinct = [...new Set(seeds.map((seed) => seed & 0x7e))];
+  const count = distinct.length;
+  const keys = new Uint8Array(count * shape.keyBytes);
+  distinct.forEach((seed, at) => {
+    keys[at * shape.keyBytes] = seed;
+  });
+  const data = new Uint8Array(count * shape.dataBytes).map((_, at) => (at * 37) & 255);
+  return {
+    count,
+    keys,
+    ...(shape.interval === "none" ? {} : { keyEnds: keys.slice() }),
+    ...(shape.dataBytes === 0 ? {} : { data }),
+    ...(shape.verdicts
+      ? { verdicts: distinct.map((_, at) => verdicts[at % verdicts.length] ?? { kind: "drop" }) }
+      : {}),
+  };
+}
+
+const TABLE = { family: "ip", name: "t" } as const;
+
+function decode(set: NftSet, elements: NftElements): NftElements {
+  const writer = new NetlinkWriter(64);
+  const shapes = new Map([[set.name, elementShape(set)]]);
+  encodeBatch(writer, TABLE, shapes, [{ op: "add-elements", set: set.name, elements }], 1);
+  const collector = new ElementCollector(elementShape(set), 0);
+  const messages = readMessages(writer.bytes, writer.length);
+  for (const message of messages.slice(1, -1)) collector.add(writer.bytes, message.start + 4, message.end);
+  return collector.elements();
+}
+
+suite("netlink codec", () => {
+  test("a set's declaration reads back", () => {
+    fc.assert(
+      fc.property(nftSet, fc.option(fc.integer({ min: 1, max: 1 << 20 })), (set, size) => {
+        const sized: NftSet = size === null ? set : { ...set, size };
+        const writer = new NetlinkWriter(16);
+        writeSet(writer, sized, 1);
+        const read = readSet(writer.bytes, 0, writer.length);
+        assert.deepEqual(
+          { ...read, flags: read?.flags.toSorted() },
+          { ...sized, flags: sized.flags.toSorted() },
+        );
+      }),
+    );
+  });
+
+  test("elements read back, whatever the set", () => {
+    fc.assert(
+      fc.property(
+        nftSet,
+        fc.array(fc.nat(255), { maxLength: 40 }),
+        fc.array(verdict, { minLength: 1, maxLength: 4 }),
+        (set, seeds, verdicts) => {
+          const elements = elementsOf(set, seeds, verdicts);
+          const sortedByKey = elementShape(set).interval === "pair";
+          const read = decode(set, elements);
+          assert.equal(read.count, elements.count);
+          if (!sortedByKey) assert.deepEqual(read, elements);
+          else assert.deepEqual([...read.keys].sort(), [...elements.keys].sort());
+        },
+      ),
+    );
+  });
+
+  test("the last address ends an interval without an element behind it", () => {
+    const set: NftSet = { name: "n", key: ["ip saddr"], data: "none", flags: ["interval"] };
+    const elements: NftElements = {
+      count: 2,
+      keys: Uint8Array.of(0, 0, 0, 0, 255, 0, 0, 0),
+      keyEnds: Uint8Array.of(9, 255, 255, 255, 255, 255, 255, 255),
+    };
+    assert.deepEqual(decode(set, elements), elements);
+  });
+
+  test("long lists are cut below 64 KiB and every message names its first element", () => {
+    const set: NftSet = { name: "s", key: ["ip daddr", "th dport"], data: ["ip daddr"], flags: [] };
+    const count = 5_000;
+    const keys = new Uint8Array(count * 8);
+    new DataView(keys.buffer).setUint32(8, 1);
+    for (let at = 0; at < count; at++) new DataView(keys.buffer).setUint32(at * 8, at);
+    const elements: NftElements = { count, keys, data: new Uint8Array(count * 4) };
+    assert.deepEqual(decode(set, elements), elements);
+    const writer = new NetlinkWriter(64);
+    const shape = elementShape(set);
+    const shapes = new Map([["s", shape]]);
+    const layout = encodeBatch(writer, TABLE, shapes, [{ op: "add-elements", set: "s", elements }], 7);
+    assert.ok(layout.start.length > 2);
+    const messages = readMessages(writer.bytes, writer.length);
+    layout.start.forEach((start, message) => {
+      const list = readAttributes(writer.bytes, start + 20, messages[message + 1]?.end ?? 0).find(
+        (a) => a.type === 3,
+      );
+      assert.ok(list !== undefined && list.end - list.start < 65_536);
+      const blamed = blamedElement(writer.bytes, layout, message, list.start - start, shape);
+      assert.equal(blamed, layout.firstElement[message]);
+    });
+  });
+
+  test("only the last operation's last message asks for an acknowledgement; sequence numbers differ", () => {
+    const ops: readonly NftOp[] = [
+      { op: "add-table" },
+      { op: "add-chain", chain: { name: "a" } },
+      { op: "delete-chain", chain: "a" },
+    ];
+    const writer = new NetlinkWriter(64);
+    encodeBatch(writer, TABLE, new Map(), ops, 10);
+    const messages = readMessages(writer.bytes, writer.length);
+    assert.deepEqual(
+      messages.map((message) => message.sequence),
+      [10, 11, 12, 13, 14],
+    );
+    assert.deepEqual(
+      messages.map((message) => (message.flags & 4) !== 0),
+      [false, false, false, true, false],
+    );
+  });
+
+  test("arrays that do not fit the declaration are refused before anything is sent", () => {
+    const shapes = new Map([["s", elementShape({ name: "s", key: ["ip daddr"], data: "none", flags: [] })]]);
+    const wrong: NftElements = { count: 2, keys: new Uint8Array(7) };
+    assert.throws(
+      () =>
+        encodeBatch(
+          new NetlinkWriter(64),
+          TABLE,
+          shapes,
+          [{ op: "add-elements", set: "s", elements: wrong }],
+          1,
+        ),
+      RangeError,
+    );
+  });
+
+  test("an attribute beyond 65,535 bytes is an error, not an overflow", () => {
+    assert.throws(() => new NetlinkWriter(64).raw(1, new Uint8Array(70_000)), NetlinkTooLarge);
+    const writer = new NetlinkWriter(64);
+    const nest = writer.beginNest(1);
+    for (let i = 0; i < 20; i++) writer.raw(1, new Uint8Array(4_000));
+    assert.throws(() => writer.endNest(nest), NetlinkTooLarge);
+  });
+
+  test("a rule that needs more registers than there are is refused", () => {
+    const many: NftField[] = ["ip6 saddr", "ip6 daddr", "ip6 saddr", "ip6 daddr", "th dport"];
+    assert.throws(
+      () =>
+        writeStatements(new NetlinkWriter(64), 4, "ip6", [
+          { kind: "lookup", fields: many, set: "s", negate: false },
+        ]),
+      RangeError,
+    );
+  });
+});
+
+/** Calls that take bytes from a socket. */
+const READERS: readonly ((bytes: Uint8Array) => unknown)[] = [
+  (bytes) => readMessages(bytes, bytes.length).map((message) => readError(bytes, message)),
+  (bytes) => readSet(bytes, 0, bytes.length),
+  (bytes) => readChain(bytes, 0, bytes.length, "t"),
+  (bytes) => readRule(bytes, 0, bytes.length, "t"),
+  (bytes) => canonicalExpressions(bytes, 0, bytes.length),
+  (bytes) => {
+    const collector = new ElementCollector(
+      { keyBytes: 12, dataBytes: 8, verdicts: false, interval: "range" },
+      0,
+    );
+    collector.add(bytes, 0, bytes.length);
+    return collector.elements();
+  },
+  (bytes) => {
+    const collector = new ElementCollector(
+      { keyBytes: 4, dataBytes: 0, verdicts: true, interval: "pair" },
+      0,
+    );
+    collector.add(bytes, 0, bytes.length);
+    return collector.elements();
+  },
+];
+
+function survives(bytes: Uint8Array): void {
+  for (const read of READERS) {
+    try {
+      read(bytes);
+    } catch (error) {
+      if (!(error instanceof NetlinkMalformed)) throw error;
+    }
+  }
+}
+
+function sample(): Uint8Array {
+  const writer = new NetlinkWriter(64);
+  const set: NftSet = {
+    name: "m",
+    key: ["ip daddr", "meta l4proto", "th dport"],
+    data: ["ip daddr", "th dport"],
+    flags: [],
+  };
+  encodeBatch(
+    writer,
+    TABLE,
+    new Map(),
+    [
+      { op: "add-set", set },
+      {
+        op: "add-elements",
+        set: "m",
+        elements: { count: 2, keys: new Uint8Array(24).map((_, i) => i), data: new Uint8Array(16) },
+      },
+      {
+        op: "add-rule",
+        rule: {
+          chain: "c",
+          comment: "x",
+          statements: [{ kind: "counter" }, { kind: "verdict", verdict: { kind: "goto", chain: "d" } }],
+        },
+      },
+    ],
+    1,
+  );
+  return writer.bytes.slice(0, writer.length);
+}
+
+suite("netlink reader with damaged bytes", () => {
+  test("every truncation", () => {
+    const whole = sample();
+    for (let length = 0; length <= whole.length; length++) {
+      survives(whole.slice(0, length));
+      for (const message of [20, 40, 64, 100, 200]) survives(whole.slice(message, length));
+    }
+  });
+
+  test("random bytes and random changes", () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), survives));
+    const whole = sample();
+    fc.assert(
+      fc.property(fc.nat(whole.length - 1), fc.nat(255), fc.nat(120), (at, value, from) => {
+        const bytes = whole.slice();
+        bytes[at] = value;
+        survives(bytes.slice(from));
+        for (const message of [0, 20, 40]) survives(bytes.slice(message));
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
