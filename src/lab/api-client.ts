@@ -50,6 +50,16 @@ export function listAt(value: unknown, ...path: readonly (string | number)[]): r
   return Array.isArray(found) ? found : [];
 }
 
+/** The newest resourceVersion of objects; "0" of none. */
+export function newestRevision(objects: readonly unknown[]): string {
+  let newest = 0n;
+  for (const object of objects) {
+    const revision = BigInt(String(at(object, "metadata", "resourceVersion") ?? "0"));
+    if (revision > newest) newest = revision;
+  }
+  return newest.toString();
+}
+
 export class ApiClient {
   readonly #server: URL;
   readonly #agent: Agent;

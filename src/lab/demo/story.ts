@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { NodeplaneError } from "../../model/errors.ts";
 import { nodeAddresses, nodeNames } from "../addresses.ts";
-import { ApiClient, type ApiObject, at, listAt } from "../api-client.ts";
+import { ApiClient, type ApiObject, at, listAt, newestRevision } from "../api-client.ts";
 import { findTarget } from "../exec.ts";
 import type { LabDir, LabRecord } from "../lab-dir.ts";
 import { podNs } from "../names.ts";
@@ -111,19 +111,11 @@ async function waitEndpoints(stage: Stage, api: ApiClient, service: string, coun
       const ready = slices
         .flatMap((slice) => listAt(slice, "endpoints"))
         .filter((e) => at(e, "conditions", "ready") === true);
-      const newest = slices
-        .map((slice) => BigInt(String(at(slice, "metadata", "resourceVersion"))))
-        .toSorted(compareBig)
-        .at(-1);
-      return ready.length === count && newest !== undefined ? newest.toString() : undefined;
+      return ready.length === count ? newestRevision(slices) : undefined;
     },
     20_000,
     stage.signal,
   );
-}
-
-function compareBig(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 export async function callFromEverywhere(stage: Stage, address: string): Promise<void> {
