@@ -6,25 +6,39 @@ import type { PluginDefinition } from "./plugin.ts";
 import { any } from "./plugins/any/setup.ts";
 import { bind } from "./plugins/bind/setup.ts";
 import { bufsize } from "./plugins/bufsize/setup.ts";
+import { cache } from "./plugins/cache/setup.ts";
 import { chaos } from "./plugins/chaos/setup.ts";
 import { errors } from "./plugins/errors/setup.ts";
 import { forward } from "./plugins/forward/setup.ts";
 import { health } from "./plugins/health/setup.ts";
+import { hosts } from "./plugins/hosts/setup.ts";
 import { kubernetes } from "./plugins/kubernetes/setup.ts";
+import { loadbalance } from "./plugins/loadbalance/setup.ts";
+import { log } from "./plugins/log/setup.ts";
+import { loop } from "./plugins/loop/setup.ts";
 import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
+import { reload } from "./plugins/reload/setup.ts";
+import { whoami } from "./plugins/whoami/setup.ts";
 
 export const PLUGIN_ORDER: readonly PluginDefinition[] = [
+  reload,
   bufsize,
   bind,
   ready,
   health,
   prometheus,
   errors,
+  log,
   any,
   chaos,
+  loadbalance,
+  cache,
+  hosts,
   kubernetes,
+  loop,
   forward,
+  whoami,
 ];
 
 /** Plugins of CoreDNS that nodeplane does not have: a Corefile that names one is refused by name. */

@@ -62,6 +62,8 @@ export interface SetupContext {
   readonly bind: (hosts: readonly string[]) => void;
   /** Runs when the configuration goes live; the signal aborts when it is replaced or the daemon stops. */
   readonly onStart: (start: (signal: AbortSignal) => void | Promise<void>) => void;
+  /** Sends a query of the plugin's own through the whole chain of the block; only once the block is built. */
+  readonly ask: Rest;
   /** One more condition of `/ready`. */
   readonly readyWhen: (plugin: string, isReady: () => boolean) => void;
   /** Settings of the instance as a whole. */

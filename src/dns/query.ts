@@ -92,6 +92,40 @@ export class DnsQuery {
 
 const NONE: readonly ResourceRecord[] = [];
 
+/** A query that the server itself asks: for prefetching and probes. */
+export function ownQuery(question: Question, labels: ServerLabels): DnsQuery {
+  const message: DnsMessage = {
+    id: 0,
+    isResponse: false,
+    opcode: 0,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: true,
+    recursionAvailable: false,
+    authenticData: false,
+    checkingDisabled: false,
+    rcode: RCODE.NOERROR,
+    questions: [question],
+    answers: NONE,
+    authorities: NONE,
+    additionals: NONE,
+  };
+  const client: Client = {
+    transport: "udp",
+    address: "127.0.0.1",
+    port: 0,
+    localAddress: "127.0.0.1",
+    localPort: 0,
+  };
+  return new DnsQuery(message, question, {
+    client,
+    labels,
+    depth: 0,
+    udpLimitBytes: 1232,
+    resolve: () => ({ kind: "failed", by: "server", cause: new Error("not for the server's own questions") }),
+  });
+}
+
 /** What a reply holds besides what follows from the query. */
 export interface ReplyParts {
   readonly rcode?: number;

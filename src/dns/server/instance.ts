@@ -8,12 +8,15 @@ import type { ServerBlock } from "../corefile/parser.ts";
 import { parseServerKey, type ServerKey } from "../corefile/zones.ts";
 import {
   compileChain,
+  EXHAUSTED,
   type HttpHandler,
   type InstanceSettings,
   type Observer,
   type Plugin,
+  type Rest,
 } from "../plugin.ts";
 import { PLUGIN_ORDER, UNSUPPORTED_PLUGINS } from "../plugin-order.ts";
+import type { DnsQuery } from "../query.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Block, formatListener, type ListenerSpec, type ViewFilter, ZoneTable } from "./block.ts";
 
@@ -74,6 +77,7 @@ class InstanceBuilder {
     const hosts: string[] = [];
     const observers: Observer[] = [];
     const plugins: Plugin[] = [];
+    const compiled: Rest[] = [];
     let isRecursive = false;
     let view: { readonly name: string; readonly filter: ViewFilter } | undefined;
     const context = {
@@ -89,6 +93,7 @@ class InstanceBuilder {
       onStart: (start: Start) => void this.#starts.push(start),
       readyWhen: (plugin: string, isReady: () => boolean) => void this.#conditions.push({ plugin, isReady }),
       instance: this.#settings,
+      ask: (query: DnsQuery) => compiled[0]?.(query) ?? EXHAUSTED,
       setRecursive: () => {
         isRecursive = true;
       },
@@ -100,10 +105,12 @@ class InstanceBuilder {
       const directives = byName.get(definition.name);
       if (directives !== undefined) plugins.push(...definition.setup(directives, context));
     }
+    const chain = compileChain(plugins);
+    compiled.push(chain);
     const block: Block = {
       keys,
       hosts,
-      chain: compileChain(plugins),
+      chain,
       observers,
       isRecursive,
       view: view?.name ?? "",
@@ -120,7 +127,7 @@ class InstanceBuilder {
       pages: this.#pages,
       settings: this.#settings,
       start: async (signal) => {
-        await Promise.all(this.#starts.map((start) => start(signal)));
+        await Promise.all(this.#starts.map(async (start) => start(signal)));
       },
     };
   }

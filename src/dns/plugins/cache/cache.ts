@@ -1,0 +1,200 @@
+/**
+ * Layer dns. The `cache` plugin: replies of upstreams kept for their time. Questions that wait for the same reply are asked
+ * once. Names of the cluster are not kept: their plugin is as fast, and always right.
+ */
+import { RCODE, TYPE } from "../../../codec/dns/constants.ts";
+import { isWithin, longestZone } from "../../../codec/dns/name.ts";
+import type { Outcome, Plugin, Rest } from "../../plugin.ts";
+import type { DnsQuery } from "../../query.ts";
+import { type CacheEntry, type CacheLimits, judge, leftSeconds, limitTtls, replay } from "./cache-entry.ts";
+import type { CacheMetrics } from "./cache-metrics.ts";
+
+export interface CacheOptions extends CacheLimits {
+  readonly zones: readonly string[];
+  readonly successCapacity: number;
+  readonly denialCapacity: number;
+  readonly disableSuccess: readonly string[];
+  readonly disableDenial: readonly string[];
+  readonly prefetch?: { readonly hits: number; readonly withinMs: number; readonly percent: number };
+  /** `verify` waits for the upstream first, at most this long. */
+  readonly stale?: { readonly forMs: number; readonly verifyMs: number; readonly ttlSeconds: number };
+  readonly keepTtl: boolean;
+}
+
+export class CachePlugin implements Plugin {
+  readonly name = "cache";
+  readonly #options: CacheOptions;
+  readonly #metrics: CacheMetrics;
+  readonly #now: () => number;
+  readonly #success = new Map<string, CacheEntry>();
+  readonly #denial = new Map<string, CacheEntry>();
+  readonly #inWork = new Map<string, Promise<Outcome>>();
+
+  constructor(options: CacheOptions, metrics: CacheMetrics, now: () => number) {
+    this.#options = options;
+    this.#metrics = metrics;
+    this.#now = now;
+    metrics.watchEntries(() => ({ success: this.#success.size, denial: this.#denial.size }));
+  }
+
+  handle(query: DnsQuery, rest: Rest): Outcome | Promise<Outcome> {
+    if (query.type === TYPE.AXFR || query.type === TYPE.IXFR) return rest(query);
+    if (longestZone(query.lowerName, this.#options.zones) === undefined) return rest(query);
+    const key = keyOf(query);
+    const nowMs = this.#now();
+    const entry = this.#denial.get(key) ?? this.#success.get(key);
+    this.#metrics.request(query.labels);
+    if (entry === undefined) return this.#miss(query, rest, key);
+    const left = leftSeconds(entry, nowMs);
+    if (left > 0) {
+      this.#metrics.hit(query.labels, entry.verdict);
+      if (this.#wantsPrefetch(entry, left, nowMs)) this.#refresh(query, rest, key, "prefetch");
+      return this.#reply(entry, query, nowMs);
+    }
+    const { stale } = this.#options;
+    if (stale === undefined || entry.verdict === "failure" || -left * 1000 > stale.forMs) {
+      return this.#miss(query, rest, key);
+    }
+    return this.#serveStale(entry, query, { rest, key, nowMs });
+  }
+
+  #miss(query: DnsQuery, rest: Rest, key: string): Outcome | Promise<Outcome> {
+    this.#metrics.miss(query.labels);
+    return this.#fetch(query, rest, key);
+  }
+
+  /** Asks the rest of the chain, or waits for who asks it already. */
+  #fetch(query: DnsQuery, rest: Rest, key: string): Outcome | Promise<Outcome> {
+    const workKey = `${query.client.transport === "udp" ? "u" : "t"}${key}`;
+    const running = this.#inWork.get(workKey);
+    if (running !== undefined) return running.then((outcome) => adapt(outcome, query));
+    const outcome = rest(query);
+    if (!(outcome instanceof Promise)) return this.#keep(key, query, outcome);
+    const work = outcome
+      .then((value) => this.#keep(key, query, value))
+      .finally(() => this.#inWork.delete(workKey));
+    this.#inWork.set(workKey, work);
+    return work;
+  }
+
+  /** @returns the outcome with the TTLs that it is kept with */
+  #keep(key: string, query: DnsQuery, outcome: Outcome): Outcome {
+    if (outcome.kind !== "answer" || outcome.by === "kubernetes") return outcome;
+    const judged = judge(outcome.message, this.#options);
+    if (judged === undefined) return outcome;
+    const isSuccess = judged.verdict === "success";
+    const disabled = isSuccess ? this.#options.disableSuccess : this.#options.disableDenial;
+    if (disabled.some((zone) => isWithin(query.lowerName, zone))) return outcome;
+    const message = limitTtls(outcome.message, judged.verdict, this.#options);
+    // A failure must not push out an answer that can still be served when it is stale.
+    const entry: CacheEntry = {
+      ...judged,
+      message: { ...message, questions: [{ name: query.name, type: query.type, class: query.class }] },
+      by: outcome.by,
+      storedAtMs: this.#now(),
+      hits: 0,
+      firstHitMs: 0,
+    };
+    if (isSuccess) {
+      this.#denial.delete(key);
+      this.#put(this.#success, key, entry, this.#options.successCapacity);
+    } else {
+      if (judged.verdict === "denial") this.#success.delete(key);
+      this.#put(this.#denial, key, entry, this.#options.denialCapacity);
+    }
+    return { ...outcome, message };
+  }
+
+  /** The oldest goes when there is no room: maps keep the order in which entries came. */
+  #put(map: Map<string, CacheEntry>, key: string, entry: CacheEntry, capacity: number): void {
+    map.delete(key);
+    if (map.size >= capacity) {
+      const oldest = map.keys().next().value;
+      if (oldest !== undefined) map.delete(oldest);
+      this.#metrics.eviction(entry.verdict);
+    }
+    map.set(key, entry);
+  }
+
+  #reply(entry: CacheEntry, query: DnsQuery, nowMs: number, staleTtl?: number): Outcome {
+    const how = { keepTtl: this.#options.keepTtl, ...(staleTtl === undefined ? {} : { staleTtl }) };
+    return { kind: "answer", by: this.name, message: replay(entry, query, nowMs, how) };
+  }
+
+  #wantsPrefetch(entry: CacheEntry, left: number, nowMs: number): boolean {
+    const { prefetch } = this.#options;
+    if (prefetch === undefined) return false;
+    if (nowMs - entry.firstHitMs > prefetch.withinMs) {
+      entry.hits = 0;
+      entry.firstHitMs = nowMs;
+    }
+    entry.hits++;
+    return entry.hits >= prefetch.hits && left <= (entry.ttlSeconds * prefetch.percent) / 100;
+  }
+
+  #refresh(query: DnsQuery, rest: Rest, key: string, why: "prefetch" | "stale"): void {
+    if (this.#inWork.has(`u${key}`) || this.#inWork.has(`t${key}`)) return;
+    if (why === "prefetch") this.#metrics.prefetch(query.labels);
+    const outcome = this.#fetch(query, rest, key);
+    if (outcome instanceof Promise) outcome.catch(() => undefined);
+  }
+
+  /** Over its time, but better than nothing (RFC 8767): at once with a refresh behind it, or when the upstream fails. */
+  #serveStale(
+    entry: CacheEntry,
+    query: DnsQuery,
+    at: { readonly rest: Rest; readonly key: string; readonly nowMs: number },
+  ): Outcome | Promise<Outcome> {
+    const { stale } = this.#options;
+    const ttl = stale?.ttlSeconds ?? 0;
+    const serve = (): Outcome => {
+      this.#metrics.stale(query.labels);
+      return this.#reply(entry, query, at.nowMs, ttl);
+    };
+    if (stale === undefined || stale.verifyMs === 0) {
+      this.#refresh(query, at.rest, at.key, "stale");
+      return serve();
+    }
+    const fresh = this.#fetch(query, at.rest, at.key);
+    if (!(fresh instanceof Promise)) return isUseful(fresh) ? fresh : serve();
+    return withinTime(fresh, stale.verifyMs).then((outcome) =>
+      outcome !== undefined && isUseful(outcome) ? outcome : serve(),
+    );
+  }
+}
+
+function isUseful(outcome: Outcome): boolean {
+  return outcome.kind === "answer" && outcome.message.rcode !== RCODE.SERVFAIL;
+}
+
+function withinTime(outcome: Promise<Outcome>, ms: number): Promise<Outcome | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(undefined), ms);
+    outcome.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      },
+    );
+  });
+}
+
+function keyOf(query: DnsQuery): string {
+  const { message } = query;
+  const flags = (message.edns?.dnssecOk === true ? 1 : 0) | (message.checkingDisabled ? 2 : 0);
+  return `${query.lowerName} ${query.type} ${query.class} ${flags}`;
+}
+
+/** The reply to somebody else's question of the same meaning. */
+function adapt(outcome: Outcome, query: DnsQuery): Outcome {
+  if (outcome.kind !== "answer") return outcome;
+  const asked = outcome.message.questions[0]?.name;
+  const answers = outcome.message.answers.map((record) =>
+    record.name === asked ? { ...record, name: query.name } : record,
+  );
+  return { ...outcome, message: { ...outcome.message, answers } };
+}
