@@ -37,7 +37,8 @@ export class Claims {
     const holder = await this.#context.read(key);
     if (holder !== undefined && holder !== this.#owner) return false;
     this.#mine.add(number);
-    if (holder === undefined) this.#context.put(key, this.#owner);
+    // Written also when the owner held it before, so that a repair which found it unused meanwhile does not win.
+    this.#context.put(key, this.#owner);
     return true;
   }
 

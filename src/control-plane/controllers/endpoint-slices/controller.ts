@@ -7,12 +7,17 @@ import { TriggerTimes } from "../common/trigger-time.ts";
 import type { Controller, ControllerContext } from "../controller.ts";
 import { type Informer, keyFor } from "../framework/informer.ts";
 import { WorkQueue } from "../framework/work-queue.ts";
-import { removeIfThere } from "../framework/writes.ts";
 import { desiredEndpoints, type NodeFacts } from "./desired.ts";
-import { MANAGED_BY_LABEL, SERVICE_NAME_LABEL, SLICE_CONTROLLER } from "./metadata.ts";
-import { planSlices, type SliceWrites } from "./plan.ts";
+import {
+  MANAGED_BY_LABEL,
+  ownerReference,
+  SERVICE_NAME_LABEL,
+  SLICE_CONTROLLER,
+  sliceLabels,
+} from "./metadata.ts";
+import { planSlices, type SliceProfile } from "./plan.ts";
+import { SLICES, writeSlices } from "./write.ts";
 
-const SLICES = "endpointslices.discovery.k8s.io";
 const BY_SERVICE = "managed slices by service";
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 const WORKERS = 8;
@@ -25,6 +30,17 @@ function serviceOfSlice(slice: ApiObject): readonly string[] {
   const service = labels[SERVICE_NAME_LABEL] ?? "";
   if (service === "" || labels[MANAGED_BY_LABEL] !== SLICE_CONTROLLER) return [];
   return [keyFor(slice.metadata.namespace ?? "", service)];
+}
+
+function profileOf(service: ApiObject): SliceProfile {
+  return {
+    namespace: service.metadata.namespace ?? "",
+    namePrefix: `${service.metadata.name ?? ""}-`,
+    labels: sliceLabels(service),
+    owner: ownerReference(service),
+    annotations: {},
+    placeholders: serviceSpec(service).ipFamilies ?? [],
+  };
 }
 
 class EndpointSliceSync {
@@ -67,30 +83,20 @@ class EndpointSliceSync {
     const existing = this.#slices.byIndex(BY_SERVICE, key);
     if (service === undefined || isExternalName(serviceSpec(service))) {
       this.#triggerTimes.forget(key);
-      await this.#write({ create: [], update: [], remove: existing });
+      await writeSlices(this.#context.client, this.#slices, { create: [], update: [], remove: existing });
       return;
     }
     if (isSelectorless(serviceSpec(service)) || service.metadata.deletionTimestamp !== undefined) return;
     const pods = this.#services.podsOf(service);
     const desired = desiredEndpoints(service, pods, (name) => this.#nodeFacts(name));
     const triggerTime = this.#triggerTimes.next(key, service, pods);
-    await this.#write(planSlices(service, desired, existing, triggerTime));
+    const writes = planSlices(profileOf(service), desired.groups, existing, triggerTime);
+    await writeSlices(this.#context.client, this.#slices, writes);
   }
 
   #nodeFacts(name: string): NodeFacts | undefined {
     const node = this.#nodes.get(name);
     return node === undefined ? undefined : { zone: asText(zoneOf(node)) };
-  }
-
-  /** Additions first: an endpoint may be in two slices for a moment, but never in none. */
-  async #write({ create, update, remove }: SliceWrites): Promise<void> {
-    const { client } = this.#context;
-    for (const slice of create) this.#slices.observe(await client.create(SLICES, slice));
-    for (const slice of update) this.#slices.observe(await client.update(SLICES, slice));
-    for (const slice of remove) {
-      await removeIfThere(client, SLICES, slice);
-      this.#slices.forget(slice);
-    }
   }
 }
 

@@ -4,16 +4,16 @@
  */
 import type { IpAddress } from "../../../model/ip.ts";
 import { type ServiceSpec, serviceSpec } from "../../kinds/service/view.ts";
-import type { ApiObject } from "../../registry/json.ts";
+import type { ApiObject, JsonObject } from "../../registry/json.ts";
 import { addressOf, hostnameFor, type PodFacts, podFacts, targetPort } from "../common/pod-facts.ts";
 
 export type SlicePort = { name: string; protocol: string; port: number; appProtocol?: string };
 
 export type SliceEndpoint = {
   addresses: string[];
-  conditions: { ready: boolean; serving: boolean; terminating: boolean };
+  conditions: { ready: boolean; serving?: boolean; terminating?: boolean };
   hostname?: string;
-  targetRef: { kind: "Pod"; namespace: string; name: string; uid: string };
+  targetRef?: JsonObject;
   nodeName?: string;
   zone?: string;
   hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };

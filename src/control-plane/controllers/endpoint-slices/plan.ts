@@ -3,11 +3,10 @@
  * Pure. A Service without endpoints has one empty slice a family, so that consumers know that it was looked at.
  */
 import { WEIGHTS_ANNOTATION } from "../../../model/kubernetes/meta.ts";
-import { asText, objectsIn } from "../../kinds/common/json-access.ts";
-import { serviceSpec } from "../../kinds/service/view.ts";
-import { type ApiObject, type Json, sameJson } from "../../registry/json.ts";
-import { type DesiredEndpoints, type EndpointGroup, groupKey, type SliceEndpoint } from "./desired.ts";
-import { ownerReference, sliceAnnotations, sliceLabels, weightsText } from "./metadata.ts";
+import { asText, objectsIn, textsIn } from "../../kinds/common/json-access.ts";
+import { type ApiObject, type Json, type OwnerReference, sameJson } from "../../registry/json.ts";
+import { type EndpointGroup, groupKey, type SliceEndpoint } from "./desired.ts";
+import { sliceAnnotations, weightsText } from "./metadata.ts";
 import { packSlices } from "./pack.ts";
 
 export interface SliceWrites {
@@ -18,19 +17,32 @@ export interface SliceWrites {
   readonly remove: readonly ApiObject[];
 }
 
+/** What all slices of one owner have in common. */
+export interface SliceProfile {
+  readonly namespace: string;
+  /** Names are generated from it. */
+  readonly namePrefix: string;
+  readonly labels: { readonly [key: string]: string };
+  readonly owner: OwnerReference;
+  /** Annotations that every slice has besides those that are worked out. */
+  readonly annotations: { readonly [key: string]: string };
+  /** Families that have an empty slice when they have no endpoints. */
+  readonly placeholders: readonly ("IPv4" | "IPv6")[];
+}
+
 /**
- * @param existing slices of this Service that this controller manages
+ * @param existing slices of this owner that the controller manages
  * @param triggerTime put on every slice that is written; absent removes it there
  */
 export function planSlices(
-  service: ApiObject,
-  desired: DesiredEndpoints,
+  profile: SliceProfile,
+  desired: ReadonlyMap<string, EndpointGroup>,
   existing: readonly ApiObject[],
   triggerTime: string | undefined,
 ): SliceWrites {
   const byGroup = Map.groupBy(existing, keyOfSlice);
-  const groups = new Map(desired.groups);
-  for (const addressType of serviceSpec(service).ipFamilies ?? []) {
+  const groups = new Map(desired);
+  for (const addressType of profile.placeholders) {
     const has = [...groups.values()].some((group) => group.addressType === addressType);
     if (!has) groups.set(groupKey(addressType, []), emptyGroup(addressType));
   }
@@ -40,7 +52,7 @@ export function planSlices(
   for (const [key, slices] of byGroup) if (!groups.has(key)) remove.push(...slices);
   for (const [key, group] of groups) {
     const slices = byGroup.get(key) ?? [];
-    const make = { service, group, triggerTime };
+    const make = { profile, group, triggerTime };
     const packed = packGroup(group, slices);
     create.push(...packed.create.map((endpoints) => newSlice(make, endpoints)));
     for (const slice of slices) {
@@ -92,7 +104,7 @@ function packGroup(group: EndpointGroup, slices: readonly ApiObject[]): ReturnTy
 }
 
 interface Make {
-  readonly service: ApiObject;
+  readonly profile: SliceProfile;
   readonly group: EndpointGroup;
   readonly triggerTime: string | undefined;
 }
@@ -100,18 +112,19 @@ interface Make {
 const addressesOf = (endpoints: readonly SliceEndpoint[]): readonly string[] =>
   endpoints.flatMap((endpoint) => endpoint.addresses);
 
-function newSlice({ service, group, triggerTime }: Make, endpoints: readonly SliceEndpoint[]): ApiObject {
+function newSlice(make: Make, endpoints: readonly SliceEndpoint[]): ApiObject {
+  const { profile, group, triggerTime } = make;
   const weights = weightsText(addressesOf(endpoints), group.weights);
-  const annotations = sliceAnnotations(undefined, weights, triggerTime);
+  const annotations = sliceAnnotations(profile.annotations, weights, triggerTime);
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: {
-      namespace: service.metadata.namespace ?? "",
-      generateName: `${service.metadata.name ?? ""}-`,
-      labels: sliceLabels(service),
+      namespace: profile.namespace,
+      generateName: profile.namePrefix,
+      labels: { ...profile.labels },
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-      ownerReferences: [ownerReference(service)],
+      ownerReferences: [profile.owner],
     },
     addressType: group.addressType,
     endpoints: [...endpoints],
@@ -120,31 +133,30 @@ function newSlice({ service, group, triggerTime }: Make, endpoints: readonly Sli
 }
 
 function changedSlice(make: Make, slice: ApiObject, endpoints: readonly SliceEndpoint[]): ApiObject {
-  const { service, group, triggerTime } = make;
+  const { profile, group, triggerTime } = make;
   const weights = weightsText(addressesOf(endpoints), group.weights);
+  const base = { ...slice.metadata.annotations, ...profile.annotations };
   return {
     ...slice,
     metadata: {
       ...slice.metadata,
-      labels: sliceLabels(service),
-      annotations: sliceAnnotations(slice.metadata.annotations, weights, triggerTime),
-      ownerReferences: [ownerReference(service)],
+      labels: { ...profile.labels },
+      annotations: sliceAnnotations(base, weights, triggerTime),
+      ownerReferences: [profile.owner],
     },
     endpoints: [...endpoints],
     ports: [...group.ports],
   };
 }
 
-/** Endpoints are right, but labels, owner or weights are not. */
-function isStale({ service, group }: Make, slice: ApiObject): boolean {
+/** Endpoints are right, but labels, owner, weights or other annotations are not. */
+function isStale({ profile, group }: Make, slice: ApiObject): boolean {
   const { labels, ownerReferences, annotations } = slice.metadata;
-  const addresses = objectsIn(slice["endpoints"]).flatMap(({ addresses: list }) =>
-    Array.isArray(list) ? list : [],
-  );
-  const weights = weightsText(addresses.map(String), group.weights);
+  const addresses = objectsIn(slice["endpoints"]).flatMap((endpoint) => textsIn(endpoint["addresses"]));
   return (
-    !sameJson(labels, sliceLabels(service)) ||
-    !sameJson(ownerReferences, [ownerReference(service)]) ||
-    annotations?.[WEIGHTS_ANNOTATION] !== weights
+    !sameJson(labels, { ...profile.labels }) ||
+    !sameJson(ownerReferences, [profile.owner]) ||
+    annotations?.[WEIGHTS_ANNOTATION] !== weightsText(addresses, group.weights) ||
+    Object.entries(profile.annotations).some(([key, value]) => annotations?.[key] !== value)
   );
 }

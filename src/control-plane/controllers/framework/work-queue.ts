@@ -3,6 +3,7 @@
  * while it is worked on is worked on again afterwards; a key that fails comes back after a growing delay.
  */
 import type { ControllerClock, ControllerLog } from "../controller.ts";
+import { isNamespaceTerminating } from "./writes.ts";
 
 export interface WorkQueueOptions {
   readonly name: string;
@@ -103,6 +104,11 @@ export class WorkQueue {
       this.#failures.delete(key);
     } catch (error) {
       if (signal.aborted) return;
+      if (isNamespaceTerminating(error)) {
+        // Nothing more is wanted there; what there is goes with the namespace.
+        this.#failures.delete(key);
+        return;
+      }
       const failures = (this.#failures.get(key) ?? 0) + 1;
       this.#failures.set(key, failures);
       const { log, name } = this.#options;

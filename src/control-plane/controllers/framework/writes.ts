@@ -8,6 +8,12 @@ export function isStatus(error: unknown, code: number): boolean {
   return error instanceof ApiError && error.code === code;
 }
 
+/** Creation was refused because the namespace is being deleted. */
+export function isNamespaceTerminating(error: unknown): boolean {
+  if (!(error instanceof ApiError) || error.code !== 403) return false;
+  return (error.details?.causes ?? []).some((cause) => cause.reason === "NamespaceTerminating");
+}
+
 /** Deletes exactly this object (by uid); it being gone already is fine. */
 export async function removeIfThere(
   client: ObjectClient,
