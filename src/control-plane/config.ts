@@ -21,6 +21,8 @@ export interface ControlPlaneConfig {
   readonly clusterDomain: string;
   /** Further names and addresses in the server's certificate. */
   readonly tlsSans: readonly string[];
+  /** Seconds without a sign of life after which a node counts as not ready. */
+  readonly nodeGracePeriodSeconds: number;
   readonly logLevel: string;
 }
 
@@ -40,6 +42,8 @@ Serves the Kubernetes API for Services and what belongs to them, runs the contro
   --node-port-range FROM-TO   (default 30000-32767)
   --cluster-domain NAME       (default cluster.local)
   --tls-san NAME[,NAME]       further names or addresses in the server's certificate
+  --node-monitor-grace-period SECONDS
+                              silence after which a node is not ready and its endpoints leave (default 40)
   --log-level LEVEL           debug, info, warn, error (default info)
 `;
 
@@ -65,6 +69,7 @@ type Name =
   | "node-port-range"
   | "cluster-domain"
   | "tls-san"
+  | "node-monitor-grace-period"
   | "log-level";
 
 /** Flag and, in camelCase, key of the file. */
@@ -79,6 +84,7 @@ const NAMES: Readonly<Record<Name, string>> = {
   "node-port-range": "nodePortRange",
   "cluster-domain": "clusterDomain",
   "tls-san": "tlsSan",
+  "node-monitor-grace-period": "nodeMonitorGracePeriod",
   "log-level": "logLevel",
 };
 const FLAGS = Object.keys(NAMES) as Name[];
@@ -101,6 +107,7 @@ export function loadConfig(args: readonly string[]): ControlPlaneConfig | "help"
     nodePortRange: portRange(given.get("node-port-range")) ?? { from: 30_000, to: 32_767 },
     clusterDomain: domain(given.get("cluster-domain")) ?? "cluster.local",
     tlsSans: names(given.get("tls-san")) ?? [],
+    nodeGracePeriodSeconds: seconds(given.get("node-monitor-grace-period")) ?? 40,
     logLevel: level(given.get("log-level")) ?? "info",
   };
 }
@@ -186,6 +193,14 @@ function port(given: Given | undefined): number | undefined {
   if (given === undefined) return undefined;
   const number = /^\d{1,5}$/.test(String(given.value)) ? Number(given.value) : Number.NaN;
   return number <= 65_535 ? number : refuse(given, "a port, 0 to 65535");
+}
+
+/** `40` and `40s`, as kube-controller-manager's option of that name has it. */
+function seconds(given: Given | undefined): number | undefined {
+  if (given === undefined) return undefined;
+  const found = /^(\d{1,5})s?$/.exec(String(given.value));
+  const count = Number(found?.[1] ?? Number.NaN);
+  return count >= 1 && count <= 86_400 ? count : refuse(given, "seconds, 1 to 86400");
 }
 
 function portRange(given: Given | undefined): { from: number; to: number } | undefined {
