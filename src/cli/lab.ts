@@ -163,6 +163,7 @@ export const lab: Command = async (args, io) => {
     io.out(USAGE);
     return 0;
   }
+  if (process.getuid?.() !== 0) usageError("a lab is made of network namespaces: run this as root");
   const dir = new LabDir(values.name, io.env["NODEPLANE_LAB_BASE"] ?? "/run/nodeplane-lab");
   switch (sub) {
     case "up":
