@@ -6,20 +6,27 @@ import { type DaemonOptions, DnsDaemon } from "../dns/daemon.ts";
 import { DEFAULT_COREFILE } from "../dns/default-corefile.ts";
 import { PLUGIN_ORDER } from "../dns/plugin-order.ts";
 import type { DnsLog } from "../dns/runtime.ts";
+import { SystemdNotify } from "../drivers/notify/index.ts";
 import type { Feed } from "../feed/feed.ts";
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { formatFileProblem } from "../feed/files/object-folder.ts";
-import { NodeplaneError } from "../model/errors.ts";
+import { StreamFeed } from "../feed/stream/stream-feed.ts";
+import type { ObjectKind } from "../model/objects.ts";
 import { VERSION } from "../model/version.ts";
 import type { CommandIo } from "./command.ts";
+import { type ResolverSettings, resolverSettings } from "./dns-config.ts";
 import { type DnsFlags, parseDnsFlags } from "./dns-flags.ts";
 
-const HELP = `Usage: nodeplane dns [-conf FILE] [--objects PATH | --config FILE] [options]
+const HELP = `Usage: nodeplane dns [-conf FILE] [--objects PATH | --control-plane HOST:PORT] [options]
 
   -conf FILE              Corefile (default: ${"/etc/nodeplane/Corefile"} if it exists, else kubeadm's defaults)
   -dns.port N, -p N       port of server blocks that name none (default 53)
   --objects PATH          Services, EndpointSlices … from a file or folder, followed
-  --config FILE           where the control plane is (YAML; see docs/dns.md)
+  --control-plane H:P     … from the node stream of a control plane, with
+    --ca-file, --certificate-file, --key-file FILE   (default /etc/nodeplane/pki/{ca.crt,node.crt,node.key})
+    --state-dir DIR       where the last known objects are kept (default /var/lib/nodeplane/dns)
+    --node-name NAME      (default: the name in the certificate)
+  --config FILE           the same as YAML (kind ResolverConfiguration, see docs/dns.md)
   --local-address IP      address to answer NS questions with, instead of the machine's own; repeatable
   --check                 read the configuration, say what is wrong, exit
   -plugins, -version, -quiet, --help
@@ -41,14 +48,16 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
     return 0;
   }
   const log = createLog(flags.quiet, io);
-  const feed = createFeed(flags, log);
+  const settings = resolverSettings(flags);
+  const notify = new SystemdNotify(io.env, process.pid);
   const options: DaemonOptions = {
-    corefile: corefileOrigin(flags),
-    defaultPort: flags.port,
+    corefile: corefileOrigin(settings),
+    defaultPort: settings.port,
     env: io.env,
     log,
     holdUnsynced: flags.holdUnsynced,
-    ...(feed === undefined ? {} : { feed }),
+    openFeed: (kinds) => openFeed(flags, settings, { log, kinds }),
+    onReady: (addresses) => void notify.notify("READY=1", `STATUS=Answering on ${addresses.join(" ")}`),
     ...(flags.localAddresses.length === 0 ? {} : { localAddresses: flags.localAddresses }),
   };
   const daemon = new DnsDaemon(options);
@@ -60,6 +69,7 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
   const reload = (): void => void daemon.reload();
   process.on("SIGHUP", reload);
   process.on("SIGUSR1", reload);
+  io.signal.addEventListener("abort", () => void notify.notify("STOPPING=1"), { once: true });
   try {
     await daemon.run(io.signal);
   } finally {
@@ -69,13 +79,21 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
   return 0;
 }
 
-function corefileOrigin(flags: DnsFlags): CorefileOrigin {
-  if (flags.conf !== undefined) return { kind: "file", path: flags.conf };
+function corefileOrigin(settings: ResolverSettings): CorefileOrigin {
+  if (settings.corefile !== undefined) return { kind: "file", path: settings.corefile };
   if (existsSync(DEFAULT_PATH)) return { kind: "file", path: DEFAULT_PATH };
   return { kind: "text", text: DEFAULT_COREFILE, name: "built-in Corefile" };
 }
 
-function createFeed(flags: DnsFlags, log: DnsLog): Feed | undefined {
+const STREAM_KINDS: readonly ObjectKind[] = ["Service", "EndpointSlice", "Namespace"];
+
+/** `undefined` without any source: names of a cluster are unknown then. */
+function openFeed(
+  flags: DnsFlags,
+  settings: ResolverSettings,
+  how: { readonly log: DnsLog; readonly kinds: readonly ObjectKind[] },
+): Feed | undefined {
+  const { log } = how;
   if (flags.objects !== undefined) {
     return new FilesFeed({
       path: flags.objects,
@@ -84,13 +102,13 @@ function createFeed(flags: DnsFlags, log: DnsLog): Feed | undefined {
       },
     });
   }
-  if (flags.config !== undefined) {
-    throw new NodeplaneError("CONFIG_INVALID", {
-      object: "--config",
-      detail: "the node stream is not wired yet",
-    });
-  }
-  return undefined;
+  if (settings.stream === undefined) return undefined;
+  return new StreamFeed({
+    ...settings.stream,
+    role: "dns",
+    sets: [...STREAM_KINDS, ...how.kinds],
+    onProblem: (message) => log.warn(`feed: ${message}`),
+  });
 }
 
 /** JSON lines on standard error; the query log goes to standard output, as CoreDNS writes it. */

@@ -7,6 +7,7 @@ import { networkInterfaces } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import type { Feed } from "../feed/feed.ts";
 import { type IpAddress, parseIp } from "../model/ip.ts";
+import type { ObjectKind } from "../model/objects.ts";
 import { VERSION } from "../model/version.ts";
 import { ClusterState } from "./cluster/cluster-state.ts";
 import { type CorefileOrigin, type LoadedCorefile, loadCorefile } from "./corefile/load.ts";
@@ -21,8 +22,11 @@ export interface DaemonOptions {
   readonly defaultPort: number;
   readonly env: Environment;
   readonly log: DnsLog;
-  /** Absent: names of a cluster are unknown, the rest works. */
-  readonly feed?: Feed;
+  /**
+   * Opens the source of objects, with kinds that the configuration needs beside Services, EndpointSlices and Namespaces.
+   * `undefined`: names of a cluster are unknown, the rest works.
+   */
+  readonly openFeed: (kinds: readonly ObjectKind[]) => Feed | undefined;
   /** Stands in for the machine's own addresses in NS answers. */
   readonly localAddresses?: readonly IpAddress[];
   /** Treats the data as incomplete for ever: what is missing stays SERVFAIL. For tests of that state. */
@@ -40,6 +44,9 @@ export class DnsDaemon {
   #hash = "";
   #isStopping = false;
   #reloading: Promise<void> = Promise.resolve();
+  #source: Source | undefined;
+  /** Rejects when a feed can never work. */
+  readonly #broken = Promise.withResolvers<never>();
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -56,7 +63,13 @@ export class DnsDaemon {
       version: VERSION,
     };
     this.#server = new DnsServer(this.#runtime);
-    addFeedMetrics(metrics, this.#runtime, options.feed);
+    addFeedMetrics(metrics, this.#runtime, () => this.#source?.feed);
+    const { log } = options;
+    cluster.onCommit((_changed, batch) => {
+      this.#source?.feed.acknowledge({ revision: batch.revision, refused: [] });
+    });
+    cluster.onConnection = (isConnected, reason) =>
+      isConnected ? log.info(`feed: ${reason}`) : log.warn(`feed: ${reason}; answering from what is known`);
   }
 
   /** Parses and builds without any effect. @throws {NodeplaneError} CONFIG_INVALID, FILE_UNREADABLE */
@@ -71,17 +84,15 @@ export class DnsDaemon {
   async run(signal: AbortSignal): Promise<void> {
     const loaded = this.#load();
     const instance = this.#build(loaded);
-    const feedAbort = new AbortController();
-    const feeding = this.#feed(feedAbort.signal);
     await this.#server.apply(instance);
+    this.#follow(instance);
     this.#hash = loaded.hash;
     this.#options.log.info("listening", { addresses: this.#server.addresses() });
     try {
-      await Promise.race([feeding, this.#serve(signal)]);
-      if (!signal.aborted) await aborted(signal);
+      await Promise.race([this.#broken.promise, this.#serve(signal)]);
     } finally {
       await this.#stop();
-      feedAbort.abort();
+      this.#source?.abort.abort();
     }
   }
 
@@ -97,7 +108,9 @@ export class DnsDaemon {
     try {
       const loaded = this.#load();
       if (loaded.hash === this.#hash) return;
-      await this.#server.apply(this.#build(loaded));
+      const instance = this.#build(loaded);
+      await this.#server.apply(instance);
+      this.#follow(instance);
       this.#hash = loaded.hash;
       this.#options.log.info("reloaded", { addresses: this.#server.addresses() });
     } catch (error) {
@@ -118,19 +131,22 @@ export class DnsDaemon {
     });
   }
 
-  async #feed(signal: AbortSignal): Promise<void> {
-    const { feed, log } = this.#options;
+  /** Starts the feed, or starts it anew when the configuration needs other kinds; what is known stays meanwhile. */
+  #follow(instance: Instance): void {
+    const kinds: readonly ObjectKind[] = instance.settings.wantsPods ? ["Pod"] : [];
+    if (this.#source !== undefined && isDeepStrictEqual(this.#source.kinds, kinds)) return;
+    this.#source?.abort.abort();
     const { cluster } = this.#runtime;
+    const feed = this.#options.openFeed(kinds);
     if (feed === undefined) {
       const batch = { revision: 0n, snapshot: true, origin: "live", changedAtMs: 0 } as const;
       cluster.begin(batch);
       cluster.commit(batch);
-      return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      return;
     }
-    cluster.onCommit((_changed, batch) => feed.acknowledge({ revision: batch.revision, refused: [] }));
-    cluster.onConnection = (isConnected, reason) =>
-      isConnected ? log.info(`feed: ${reason}`) : log.warn(`feed: ${reason}; answering from what is known`);
-    await feed.run(cluster, signal);
+    const abort = new AbortController();
+    this.#source = { feed, kinds, abort };
+    feed.run(cluster, abort.signal).catch((error: unknown) => this.#broken.reject(error));
   }
 
   /** Waits for the first data, says that it is ready, then looks after reloads until the signal aborts. */
@@ -169,11 +185,17 @@ class UnsyncedState extends ClusterState {
   }
 }
 
-function addFeedMetrics(metrics: MetricSet, runtime: Runtime, feed: Feed | undefined): void {
+interface Source {
+  readonly feed: Feed;
+  readonly kinds: readonly ObjectKind[];
+  readonly abort: AbortController;
+}
+
+function addFeedMetrics(metrics: MetricSet, runtime: Runtime, feed: () => Feed | undefined): void {
   const age = metrics.gauge("nodeplane_dns_data_age_seconds", "Time since the data equalled its source.");
   const services = metrics.gauge("nodeplane_dns_services", "Services known.");
   metrics.onCollect(() => {
-    age.child().value = feed?.ageSeconds() ?? 0;
+    age.child().value = feed()?.ageSeconds() ?? 0;
     services.child().value = runtime.cluster.services.size;
   });
 }
@@ -191,11 +213,6 @@ async function synced(cluster: ClusterState, signal: AbortSignal): Promise<void>
       resolve();
     }
   });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {

@@ -78,6 +78,8 @@ export interface SetupContext {
 export interface InstanceSettings {
   /** How long the daemon answers on after it was told to stop. */
   lameduckMs: number;
+  /** Live pods are looked up by address. */
+  wantsPods: boolean;
   reload?: { readonly intervalMs: number; readonly jitterMs: number };
   /** Plugins not ready, asked by `/ready`. */
   readonly notReady: () => readonly string[];

@@ -63,6 +63,7 @@ class InstanceBuilder {
     this.#options = options;
     this.#settings = {
       lameduckMs: 0,
+      wantsPods: false,
       isStopping: options.isStopping,
       notReady: () => [
         ...new Set(this.#conditions.filter(({ isReady }) => !isReady()).map(({ plugin }) => plugin)),

@@ -27,6 +27,7 @@ export const kubernetes: PluginDefinition = {
     if (second !== undefined) throw corefileError(second, "kubernetes", "allowed once in a server block");
     const options = parseKubernetes(directive, context.zones);
     const { cluster } = context.runtime;
+    if (options.pods === "verified") context.instance.wantsPods = true;
     context.readyWhen("kubernetes", () => cluster.synced);
     return [new KubernetesPlugin(options, context.runtime)];
   },
