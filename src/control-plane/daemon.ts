@@ -71,6 +71,7 @@ export async function runControlPlane(options: DaemonOptions, signal: AbortSigna
       // Whoever holds the store's file holds this identity, so a restart need not wait for its own old lease.
       identity: `${hostname()}_${store.epoch}`,
       nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
+      nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
     };
     const controllers = runControllers(deps, signal, options.controllers);
     options.onReady({ securePort: port, streamPort: 0, kubeconfigPath: pki.kubeconfigPath });

@@ -28,19 +28,24 @@ export interface Decoded {
   readonly warnings: readonly string[];
 }
 
-/** @throws {ApiError} 413 */
+/** @throws {ApiError} 413; 400 when the client goes away */
 export async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > MAX_BODY_BYTES) {
-      const message = `Request entity too large: limit is ${MAX_BODY_BYTES}`;
-      throw new ApiError(413, "RequestEntityTooLarge", message);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  return await new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY_BYTES) chunks.push(chunk);
+      else {
+        request.pause();
+        const message = `Request entity too large: limit is ${MAX_BODY_BYTES}`;
+        reject(new ApiError(413, "RequestEntityTooLarge", message));
+      }
+    });
+    request.on("end", () => resolve(Buffer.concat(chunks)));
+    request.on("close", () => reject(badRequest("the request ended early")));
+    request.on("error", () => reject(badRequest("the request ended early")));
+  });
 }
 
 /** @throws {ApiError} 400 for text that cannot be read, and for unknown or duplicate fields when Strict; 415 */

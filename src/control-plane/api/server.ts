@@ -11,13 +11,14 @@ import { ApiError } from "../registry/api-error.ts";
 import type { Machinery } from "../registry/machinery.ts";
 import { authorizePath, authorizeResource, forbidPath, forbidResource } from "./authorize.ts";
 import { discover } from "./discovery.ts";
+import { methodNotAllowed } from "./exchange.ts";
 import { type HealthChecks, reportHealth, SERVER_VERSION } from "./health.ts";
 import type { ApiMetrics, RequestLabels } from "./metrics.ts";
 import { negotiate } from "./negotiate.ts";
 import type { OpenApi } from "./openapi.ts";
 import { Reply } from "./reply.ts";
 import { parsePath, type ResourceRequest } from "./request.ts";
-import { handleResource, methodNotAllowed } from "./resource-handler.ts";
+import { handleResource } from "./resource-handler.ts";
 import { authenticate, type User } from "./user.ts";
 import { handleWatch } from "./watch-handler.ts";
 
@@ -25,6 +26,8 @@ const MAX_INFLIGHT = 400;
 const MAX_WATCHES = 20_000;
 const MAX_HEADER_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 60_000;
+/** After an answer to a body that was not read: time for the client to read the answer before the connection is cut. */
+const LINGER_MS = 500;
 
 export interface ServerOptions {
   readonly machinery: Machinery;
@@ -112,10 +115,14 @@ export class ApiServer {
       else if (parsed.type === "method") throw methodNotAllowed();
       else await this.#other(parsed.path, searchParams, incoming, reply);
     } catch (error) {
-      const shown = reply.fail(error instanceof TypeError && isUrlError(error) ? unknownPath() : error);
-      if (shown.code >= 500) this.#options.onError(error, incoming.url ?? "");
-      // What was not read of the body would be taken for the next request.
-      if (!incoming.complete) incoming.destroy();
+      const isOwn = error instanceof ApiError || isUrlError(error);
+      // What was not read of the body would be taken for the next request: this connection ends with the answer.
+      if (!incoming.complete && !outgoing.headersSent) {
+        outgoing.setHeader("Connection", "close");
+        outgoing.once("finish", () => setTimeout(() => incoming.destroy(), LINGER_MS).unref());
+      }
+      reply.fail(isUrlError(error) ? unknownPath() : error);
+      if (!isOwn) this.#options.onError(error, incoming.url ?? "");
     }
     this.#options.metrics.done(labels, outgoing.statusCode, (performance.now() - startedMs) / 1000);
   }
@@ -205,7 +212,8 @@ interface Resource {
 const unknownPath = (): ApiError =>
   new ApiError(404, "NotFound", "the server could not find the requested resource", {});
 
-const isUrlError = (error: TypeError): boolean => (error as { code?: unknown }).code === "ERR_INVALID_URL";
+const isUrlError = (error: unknown): boolean =>
+  error instanceof TypeError && (error as { code?: unknown }).code === "ERR_INVALID_URL";
 
 function labelsOf({ kind, verb, namespace, name, subresource }: ResourceRequest): RequestLabels {
   const verbs: Readonly<Record<string, string>> = {

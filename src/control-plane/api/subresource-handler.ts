@@ -9,7 +9,6 @@ import { SCALE } from "../registry/meta-schema.ts";
 import { getObject } from "../registry/read-objects.ts";
 import { updateObject } from "../registry/update-object.ts";
 import { decodeBody, readBody } from "./body.ts";
-import { patchTo } from "./patch.ts";
 import {
   checkOwned,
   checkPlace,
@@ -18,7 +17,8 @@ import {
   methodNotAllowed,
   targetOf,
   validationOf,
-} from "./resource-handler.ts";
+} from "./exchange.ts";
+import { patchTo } from "./patch.ts";
 
 export async function handleSubresource(
   exchange: Exchange,

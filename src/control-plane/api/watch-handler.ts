@@ -13,9 +13,9 @@ import {
   waitFor,
   watchObjects,
 } from "../registry/read-objects.ts";
+import { type Exchange, includeObject, integer, offerOf, selectionOf } from "./exchange.ts";
 import type { Offer } from "./negotiate.ts";
 import { isTrue } from "./request.ts";
-import { type Exchange, includeObject, integer, offerOf, selectionOf } from "./resource-handler.ts";
 import { makeTable, metadataOf } from "./table.ts";
 
 const BOOKMARK_MS = 60_000;

@@ -34,7 +34,7 @@ export function readShape(schema: Message, value: JsonObject): Shaped {
 }
 
 function readMessage(schema: Message, value: Json, reading: Reading, holder = ""): JsonObject {
-  if (!isJsonObject(value)) throw mismatch(value, reading, holder || schema.name, shortName(schema.name));
+  if (!isJsonObject(value)) throw mismatch(value, reading, holder || schema.name, goMessage(schema.name));
   const result: JsonObject = {};
   for (const [name, inner] of Object.entries(value)) {
     reading.path.push(name);
