@@ -107,9 +107,11 @@ export class Agent {
     try {
       await this.#listen();
       await this.#preconditions.check();
-      const cancel = every(clock, PRECONDITIONS_MS, () => void this.#preconditions.check());
+      const cancels = [every(clock, PRECONDITIONS_MS, () => void this.#preconditions.check())];
+      if (host.watchdogMs !== undefined)
+        cancels.push(every(clock, host.watchdogMs, () => host.notify("WATCHDOG=1")));
       signal.addEventListener("abort", () => {
-        cancel();
+        for (const cancel of cancels) cancel();
         host.notify("STOPPING=1");
         log.info("stopping; the rules stay");
       });
@@ -155,7 +157,7 @@ export class Agent {
   #ready(status: ReconcilerStatus): void {
     const { host, log } = this.#options;
     const { services, revision = "" } = status;
-    host.notify(`READY=1\nSTATUS=Programmed ${services} services at revision ${revision}`);
+    host.notify("READY=1", `STATUS=Programmed ${services} services at revision ${revision}`);
     log.info({ revision, services }, "rules are in the kernel");
     this.#reporting.changed();
   }

@@ -1,24 +1,52 @@
 /** Layer agent. Makes the feed that the settings ask for. */
+import { join } from "node:path";
 
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { type FileProblem, formatFileProblem } from "../feed/files/object-folder.ts";
-import { NodeplaneError } from "../model/errors.ts";
+import { StreamFeed } from "../feed/stream/stream-feed.ts";
 import type { AgentFeed } from "./agent-feed.ts";
-import type { Source } from "./config/agent-settings.ts";
+import type { AgentSettings, Source } from "./config/agent-settings.ts";
 import type { Logger } from "./log.ts";
 
 /** @throws {NodeplaneError} CONFIG_INVALID, FILE_UNREADABLE */
-export function openFeed(source: Source, log: Logger): AgentFeed {
+export function openFeed(settings: AgentSettings, log: Logger): AgentFeed {
+  const { source } = settings;
   switch (source.kind) {
     case "files":
       return filesFeed(source.path, log);
     case "stream":
-      throw new NodeplaneError("CONFIG_INVALID", {
-        detail: "the node stream is not wired yet; use --objects",
-      });
+      return streamFeed(source, settings, log);
     default:
       return source satisfies never;
   }
+}
+
+function streamFeed(
+  source: Extract<Source, { kind: "stream" }>,
+  { nodeName, stateDir }: AgentSettings,
+  log: Logger,
+): AgentFeed {
+  let lastProblem = "";
+  const feed = new StreamFeed({
+    address: source.address,
+    caFile: source.caFile,
+    certificateFile: source.certificateFile,
+    keyFile: source.keyFile,
+    nodeName,
+    role: "agent",
+    stateDir: join(stateDir, "stream"),
+    onProblem: (message) => {
+      if (message !== lastProblem) log.warn({ address: source.address }, message);
+      lastProblem = message;
+    },
+  });
+  return {
+    feed,
+    reporter: feed,
+    problems: () => [],
+    counters: () => ({ ...feed.counters }),
+    description: `node stream of ${source.address}`,
+  };
 }
 
 function filesFeed(path: string, log: Logger): AgentFeed {

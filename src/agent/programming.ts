@@ -44,7 +44,7 @@ export class Programming {
   readonly health: AgentHealth;
   #config: NodeConfig;
   #node: Node | undefined;
-  #isConnected = true;
+  #isConnected: boolean;
   #isAnnounced = false;
   #fullSyncs = -1;
   #syncs = 0;
@@ -54,6 +54,8 @@ export class Programming {
     const { settings, host, clock, log } = options;
     this.#options = options;
     this.#startedAtMs = clock.now();
+    // Files tell only of a loss; a stream tells when it stands.
+    this.#isConnected = options.source.reporter === undefined;
     this.#config = nodeConfig(settings, host.addresses(), undefined);
     this.#reconciler = new Reconciler({
       mode: settings.mode,

@@ -16,8 +16,8 @@ export const agentCommand: Command = async (args, io) => {
   }
   const { settings, values } = loaded;
   const log = createLogger(settings.logLevel);
-  const source = openFeed(settings.source, log);
-  const host = openHost();
+  const source = openFeed(settings, log);
+  const host = await openHost(io.env);
   try {
     const configuration = Object.fromEntries(values.entries());
     const agent = new Agent({ settings, configuration, host, source, clock: systemClock, log });

@@ -1,6 +1,6 @@
 /** Layer cli. `nodeplane cleanup`: removes what nodeplane installed in this node's kernel, and nothing else. */
 import { parseArgs } from "node:util";
-import { openHost } from "../agent/host/open-host.ts";
+import { openTables } from "../agent/host/open-host.ts";
 import { changedSysctlsPath, readChangedSysctls } from "../agent/preconditions/changed-sysctls.ts";
 import { cleanup } from "../agent/reconcile/cleanup.ts";
 import { readStatus } from "../agent/status/read-status.ts";
@@ -40,14 +40,15 @@ export const cleanupCommand: Command = async (args, io) => {
 };
 
 function removeTables(io: CommandIo): void {
-  const host = openHost();
+  const tables = openTables();
   try {
-    for (const [family, driver] of Object.entries(host.nft)) {
+    for (const [family, driver] of Object.entries(tables)) {
       const had = cleanup(driver);
       io.out(`nftables: table ${family} ${driver.table.name} ${had ? "removed" : "is not there"}\n`);
     }
   } finally {
-    host.close();
+    tables.ip6.close();
+    tables.ip.close();
   }
 }
 

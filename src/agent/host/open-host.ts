@@ -1,48 +1,43 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
-import { readFileSync, writeFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
-import { type IpAddress, ipFamily, parseIp } from "../../model/ip.ts";
-import type { Host, HostAddresses } from "./host.ts";
+import { SystemdNotify } from "../../drivers/notify/index.ts";
+import { LinuxRtnetlink, primaryAddresses } from "../../drivers/rtnetlink/index.ts";
+import { LinuxSysctl } from "../../drivers/sysctl/index.ts";
+import type { Host } from "./host.ts";
 
 const TABLE = "nodeplane";
 
-/** @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED */
-export function openHost(): Host {
+/** The tables of nodeplane in this network namespace. @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED */
+export function openTables(): { readonly ip: LinuxNft; readonly ip6: LinuxNft } {
   const ip = new LinuxNft({ family: "ip", name: TABLE });
-  const nft = { ip, ip6: new LinuxNft({ family: "ip6", name: TABLE }, ip) };
+  // One socket for both: neither hears the commits of the other as foreign ones.
+  return { ip, ip6: new LinuxNft({ family: "ip6", name: TABLE }, ip) };
+}
+
+/**
+ * @param env of the process, for the service manager's socket
+ * @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED
+ */
+export async function openHost(env: Readonly<Record<string, string | undefined>>): Promise<Host> {
+  const rtnetlink = new LinuxRtnetlink();
+  await rtnetlink.refresh();
+  const nft = openTables();
+  const notify = new SystemdNotify(env, process.pid);
   return {
     nft,
-    sysctl: { read: readSysctl, write: writeSysctl },
-    addresses: readAddresses,
-    interfaces: () => Object.keys(networkInterfaces()),
-    watchAddresses: () => undefined,
-    notify: () => undefined,
+    sysctl: new LinuxSysctl(),
+    addresses: () => ({
+      all: [...new Set(rtnetlink.network.addresses.map(({ address }) => address))],
+      primary: primaryAddresses(rtnetlink.network),
+    }),
+    interfaces: () => rtnetlink.network.links,
+    watchAddresses: (onChange, signal) => rtnetlink.watch(() => onChange(), signal),
+    notify: (...lines) => void notify.notify(...lines),
+    watchdogMs: notify.watchdogMs,
     close: () => {
-      nft.ip.close();
+      rtnetlink.close();
       nft.ip6.close();
+      nft.ip.close();
     },
   };
-}
-
-function readSysctl(path: string): string | undefined {
-  try {
-    return readFileSync(`/proc/sys/${path}`, "utf8").trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function writeSysctl(path: string, value: string): void {
-  writeFileSync(`/proc/sys/${path}`, value);
-}
-
-function readAddresses(): HostAddresses {
-  const all = Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).map((entry) => parseIp(entry.address)).filter((address) => address !== undefined),
-  );
-  const isGlobal = (address: IpAddress) => !/^(127\.|::1$|fe80:)/.test(address);
-  const first = (family: "ip" | "ip6") => all.find((a) => ipFamily(a) === family && isGlobal(a));
-  const primary = [first("ip"), first("ip6")].filter((address) => address !== undefined);
-  return { all, primary };
 }
