@@ -4,6 +4,7 @@ import { HELP, loadConfig } from "../control-plane/config.ts";
 import { CONTROLLERS } from "../control-plane/controllers/index.ts";
 import { runControlPlane } from "../control-plane/daemon.ts";
 import { KINDS } from "../control-plane/kinds/index.ts";
+import { SystemdNotify } from "../drivers/notify/index.ts";
 import type { Command } from "./command.ts";
 
 export const controlPlaneCommand: Command = async (args, io) => {
@@ -16,9 +17,19 @@ export const controlPlaneCommand: Command = async (args, io) => {
     { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination({ fd: 2, sync: true }),
   );
-  const onReady = (ready: Readonly<Record<string, unknown>>): void => log.info(ready, "ready");
+  const notify = new SystemdNotify(io.env, process.pid);
   await runControlPlane(
-    { config, kinds: KINDS, controllers: CONTROLLERS, log, onReady: (ready) => onReady({ ...ready }) },
+    {
+      config,
+      kinds: KINDS,
+      controllers: CONTROLLERS,
+      log,
+      onReady: (ready) => {
+        log.info({ ...ready }, "ready");
+        notify.notify("READY=1", `STATUS=Serving on port ${ready.securePort}`);
+      },
+      onStopping: () => notify.notify("STOPPING=1"),
+    },
     io.signal,
   );
   return 0;

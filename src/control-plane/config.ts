@@ -23,8 +23,6 @@ export interface ControlPlaneConfig {
   readonly tlsSans: readonly string[];
   /** Seconds without a sign of life after which a node counts as not ready. */
   readonly nodeGracePeriodSeconds: number;
-  /** Seconds without a sign of life after which a node is NotReady. */
-  readonly nodeGracePeriodSeconds: number;
   readonly logLevel: string;
 }
 
@@ -46,7 +44,6 @@ Serves the Kubernetes API for Services and what belongs to them, runs the contro
   --tls-san NAME[,NAME]       further names or addresses in the server's certificate
   --node-monitor-grace-period SECONDS
                               silence after which a node is not ready and its endpoints leave (default 40)
-  --node-monitor-grace-period D  how long a node may be silent before it is NotReady (default 40s)
   --log-level LEVEL           debug, info, warn, error (default info)
 `;
 
@@ -73,7 +70,6 @@ type Name =
   | "cluster-domain"
   | "tls-san"
   | "node-monitor-grace-period"
-  | "node-monitor-grace-period"
   | "log-level";
 
 /** Flag and, in camelCase, key of the file. */
@@ -88,7 +84,6 @@ const NAMES: Readonly<Record<Name, string>> = {
   "node-port-range": "nodePortRange",
   "cluster-domain": "clusterDomain",
   "tls-san": "tlsSan",
-  "node-monitor-grace-period": "nodeMonitorGracePeriod",
   "node-monitor-grace-period": "nodeMonitorGracePeriod",
   "log-level": "logLevel",
 };
@@ -112,7 +107,6 @@ export function loadConfig(args: readonly string[]): ControlPlaneConfig | "help"
     nodePortRange: portRange(given.get("node-port-range")) ?? { from: 30_000, to: 32_767 },
     clusterDomain: domain(given.get("cluster-domain")) ?? "cluster.local",
     tlsSans: names(given.get("tls-san")) ?? [],
-    nodeGracePeriodSeconds: seconds(given.get("node-monitor-grace-period")) ?? 40,
     nodeGracePeriodSeconds: seconds(given.get("node-monitor-grace-period")) ?? 40,
     logLevel: level(given.get("log-level")) ?? "info",
   };
@@ -256,13 +250,6 @@ function domain(given: Given | undefined): string | undefined {
   const value = text(given)?.replace(/\.$/, "");
   if (value === undefined || given === undefined) return undefined;
   return DOMAIN.test(value) ? value : refuse(given, "a DNS name in lower case");
-}
-
-function seconds(given: Given | undefined): number | undefined {
-  if (given === undefined) return undefined;
-  const found = /^(\d{1,5})(s|m)$/.exec(String(given.value));
-  const value = Number(found?.[1] ?? 0) * (found?.[2] === "m" ? 60 : 1);
-  return value >= 1 ? value : refuse(given, "a duration such as 40s or 2m, at least 1s");
 }
 
 function level(given: Given | undefined): string | undefined {

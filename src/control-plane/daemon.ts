@@ -3,9 +3,11 @@
  * them in the order in which they need each other and closes them in reverse.
  */
 import { randomInt, randomUUID } from "node:crypto";
+import { type AddressInfo, createServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { NodeplaneError } from "../model/errors.ts";
 import { parseIp } from "../model/ip.ts";
 import { ApiMetrics } from "./api/metrics.ts";
 import { OpenApi } from "./api/openapi.ts";
@@ -33,6 +35,8 @@ export interface DaemonOptions {
   readonly log: ControllerLog;
   /** Called once, when everything answers. */
   readonly onReady: (ready: Ready) => void;
+  /** Called when it begins to stop. */
+  readonly onStopping?: () => void;
 }
 
 export interface Ready {
@@ -41,48 +45,83 @@ export interface Ready {
   readonly kubeconfigPath: string;
 }
 
-/** Runs until `signal` aborts. @throws {NodeplaneError} when it cannot start */
+/** Runs until `signal` aborts. @throws {NodeplaneError} when it cannot start, or the store fails */
 export async function runControlPlane(options: DaemonOptions, signal: AbortSignal): Promise<void> {
-  const { config, kinds, log } = options;
-  const ephemeralPrefixes = Registry.ephemeralPrefixes(kinds);
-  const store = await SqliteStore.open(join(config.dataDir, "state.db"), { ephemeralPrefixes });
-  try {
-    const machinery = makeMachinery(store, kinds, settingsOf(config));
-    const client = new LocalClient(machinery);
-    await createSystemNamespaces(client);
-    const pki = await openPki(config);
-    const server = new ApiServer({
-      machinery,
-      openApi: new OpenApi(machinery.registry),
-      metrics: new ApiMetrics(store),
-      checks: {},
-      onError: (error, path) => log.error({ error: String(error), path }, "request failed inside the server"),
-      tls: tlsOf(pki),
+  const { kinds, log } = options;
+  const config = await withPorts(options.config);
+  const failure = new AbortController();
+  const stopped = AbortSignal.any([signal, failure.signal]);
+  // Closed in reverse, also when a later part cannot start.
+  await using parts = new AsyncDisposableStack();
+  const store = await SqliteStore.open(join(config.dataDir, "state.db"), {
+    ephemeralPrefixes: Registry.ephemeralPrefixes(kinds),
+  });
+  parts.defer(async () => await store.close());
+  store.onFailure((error) => failure.abort(error));
+  const machinery = makeMachinery(store, kinds, settingsOf(config));
+  const client = new LocalClient(machinery);
+  await createSystemNamespaces(client);
+  const pki = await openPki(config);
+  const server = new ApiServer({
+    machinery,
+    openApi: new OpenApi(machinery.registry),
+    metrics: new ApiMetrics(store),
+    checks: { store: () => (failure.signal.aborted ? "the store has failed" : undefined) },
+    onError: (error, path) => log.error({ error: describe(error), path }, "request failed inside the server"),
+    tls: tlsOf(pki),
+  });
+  await server.listen(config.securePort, config.bindAddress);
+  parts.defer(async () => await server.close());
+  const renewal = setInterval(() => void renew(pki, server, log), DAY_MS);
+  parts.defer(() => clearInterval(renewal));
+  const deps: ControllerDeps = {
+    client,
+    store,
+    kinds,
+    settings: machinery.settings,
+    clock: systemClock,
+    log,
+    // Whoever holds the store's file holds this identity, so a restart need not wait for its own old lease.
+    identity: `${hostname()}_${store.epoch}`,
+    nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
+  };
+  const controllers = runControllers(deps, stopped, options.controllers);
+  parts.defer(async () => await controllers);
+  const { securePort, streamPort } = config;
+  options.onReady({ securePort, streamPort, kubeconfigPath: pki.kubeconfigPath });
+  await aborted(stopped);
+  log.info({}, "stopping");
+  options.onStopping?.();
+  if (failure.signal.aborted) throw failure.signal.reason;
+}
+
+/** Port 0 stands for a free one; certificates and objects name it, so it is chosen before anything is opened. */
+async function withPorts(config: ControlPlaneConfig): Promise<ControlPlaneConfig> {
+  const choose = async (port: number): Promise<number> =>
+    port === 0 ? await freePort(config.bindAddress) : port;
+  return {
+    ...config,
+    securePort: await choose(config.securePort),
+    streamPort: await choose(config.streamPort),
+  };
+}
+
+async function freePort(host: string): Promise<number> {
+  const probe = createServer();
+  return await new Promise((resolve, reject) => {
+    probe.once("error", (error) => {
+      const detail = `cannot listen on ${host}: ${error.message}`;
+      reject(new NodeplaneError("CONFIG_INVALID", { detail }, error));
     });
-    const { port } = await server.listen(config.securePort, config.bindAddress);
-    const renewal = setInterval(() => void renew(pki, server, log), DAY_MS);
-    const deps: ControllerDeps = {
-      client,
-      store,
-      kinds,
-      settings: machinery.settings,
-      clock: systemClock,
-      log,
-      // Whoever holds the store's file holds this identity, so a restart need not wait for its own old lease.
-      identity: `${hostname()}_${store.epoch}`,
-      nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
-      nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
-    };
-    const controllers = runControllers(deps, signal, options.controllers);
-    options.onReady({ securePort: port, streamPort: 0, kubeconfigPath: pki.kubeconfigPath });
-    await aborted(signal);
-    log.info({}, "stopping");
-    clearInterval(renewal);
-    await controllers;
-    await server.close();
-  } finally {
-    await store.close();
-  }
+    probe.listen(0, host, () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** What the operations work with. */

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { NodeplaneError } from "../../model/errors.ts";
 import { ApiError } from "../registry/api-error.ts";
 import type { Machinery } from "../registry/machinery.ts";
 import { authorizePath, authorizeResource, forbidPath, forbidResource } from "./authorize.ts";
@@ -65,12 +66,15 @@ export class ApiServer {
     this.#server.on("clientError", (_, socket: Socket) => socket.destroy());
   }
 
-  /** @returns where it listens. @throws when the address cannot be had */
+  /** @returns where it listens. @throws {NodeplaneError} CONFIG_INVALID when the address cannot be had */
   async listen(port: number, host: string): Promise<AddressInfo> {
     return await new Promise((resolve, reject) => {
-      this.#server.once("error", reject);
+      this.#server.once("error", (error) => {
+        const detail = `cannot listen on ${host} port ${port}: ${error.message}`;
+        reject(new NodeplaneError("CONFIG_INVALID", { detail }, error));
+      });
       this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
+        this.#server.removeAllListeners("error");
         resolve(this.#server.address() as AddressInfo);
       });
     });

@@ -35,6 +35,8 @@ export class SqliteStore implements Store {
   #lastId = 0;
   #compacted: number;
   #failure: NodeplaneError | undefined;
+  #closing = false;
+  #onFailure: (error: NodeplaneError) => void = () => undefined;
 
   private constructor(worker: Worker, settings: WorkerSettings, first: Report) {
     this.#worker = worker;
@@ -72,6 +74,11 @@ export class SqliteStore implements Store {
       throw new NodeplaneError("STORE_FAILED", { path, detail });
     }
     return new SqliteStore(worker, settings, first);
+  }
+
+  /** Called once if the thread ends by itself: from then on every call fails. */
+  onFailure(listener: (error: NodeplaneError) => void): void {
+    this.#onFailure = listener;
   }
 
   revision(): number {
@@ -120,6 +127,7 @@ export class SqliteStore implements Store {
 
   async close(): Promise<void> {
     if (this.#failure !== undefined) return;
+    this.#closing = true;
     await this.#call<"close">({ call: "close" });
     this.#fail(new Error("the store is closed"));
     await this.#worker.terminate();
@@ -155,6 +163,7 @@ export class SqliteStore implements Store {
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
     this.#hub.close();
+    if (!this.#closing) this.#onFailure(this.#failure);
   }
 }
 
