@@ -132,10 +132,12 @@ export function visitServerMessage(bytes: Uint8Array, visitor: ServerMessageVisi
     if (!reader.next()) return;
     switch (reader.field) {
       case 1:
-        visitor.welcome?.(readWelcome(reader));
+        if (visitor.welcome === undefined) reader.skip();
+        else visitor.welcome(readWelcome(reader));
         break;
       case 2:
-        visitor.begin?.(readBegin(reader));
+        if (visitor.begin === undefined) reader.skip();
+        else visitor.begin(readBegin(reader));
         break;
       case 3: {
         const length = reader.length();
@@ -150,10 +152,12 @@ export function visitServerMessage(bytes: Uint8Array, visitor: ServerMessageVisi
         break;
       }
       case 5:
-        visitor.commit?.(readCommit(reader));
+        if (visitor.commit === undefined) reader.skip();
+        else visitor.commit(readCommit(reader));
         break;
       case 6:
-        visitor.reportTaken?.(reader.number());
+        if (visitor.reportTaken === undefined) reader.skip();
+        else visitor.reportTaken(reader.number());
         break;
       default:
         reader.skip();

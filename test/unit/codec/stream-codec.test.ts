@@ -88,6 +88,24 @@ suite("server messages", () => {
     ]);
   });
 
+  test("what a visitor does not ask for is skipped", () => {
+    const seen: string[] = [];
+    const key = { kind: "Service", namespace: "a", name: "b" } as const;
+    const welcome = encodeWelcome({ epoch: "e", revision: 1, version: "1", unknownSets: [] });
+    const commit = encodeCommit({ revision: 7, leftOut: 1 });
+    const parts = [
+      welcome,
+      encodeBegin(begin),
+      encodeRemove(key),
+      commit,
+      encodeReportTaken(5),
+      encodeRemove(key),
+    ];
+    visitServerMessage(Buffer.concat(parts), { remove: ({ name }) => seen.push(name) });
+    visitServerMessage(Buffer.concat(parts), { commit: ({ revision }) => seen.push(`${revision}`) });
+    assert.deepEqual(seen, ["b", "b", "7"]);
+  });
+
   test("the generated code reads the same bytes and writes what we read", () => {
     fc.assert(
       fc.property(anyObject, (object) => {
