@@ -12,6 +12,7 @@ import { errors } from "./plugins/errors/setup.ts";
 import { forward } from "./plugins/forward/setup.ts";
 import { health } from "./plugins/health/setup.ts";
 import { hosts } from "./plugins/hosts/setup.ts";
+import { k8sExternal } from "./plugins/k8s_external/setup.ts";
 import { kubernetes } from "./plugins/kubernetes/setup.ts";
 import { loadbalance } from "./plugins/loadbalance/setup.ts";
 import { log } from "./plugins/log/setup.ts";
@@ -19,6 +20,7 @@ import { loop } from "./plugins/loop/setup.ts";
 import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
 import { reload } from "./plugins/reload/setup.ts";
+import { transfer } from "./plugins/transfer/setup.ts";
 import { whoami } from "./plugins/whoami/setup.ts";
 
 export const PLUGIN_ORDER: readonly PluginDefinition[] = [
@@ -34,7 +36,9 @@ export const PLUGIN_ORDER: readonly PluginDefinition[] = [
   chaos,
   loadbalance,
   cache,
+  transfer,
   hosts,
+  k8sExternal,
   kubernetes,
   loop,
   forward,

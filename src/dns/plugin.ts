@@ -3,7 +3,7 @@
  * A plugin is a folder below `plugins/` with `setup.ts` (Corefile lines to configuration), a file of its behaviour and a
  * README, and a line in `plugin-order.ts`.
  */
-import type { DnsMessage } from "../codec/dns/message.ts";
+import type { DnsMessage, ResourceRecord } from "../codec/dns/message.ts";
 import type { ListenAddress } from "./corefile/options.ts";
 import type { Directive, ServerBlock } from "./corefile/parser.ts";
 import type { ServerKey } from "./corefile/zones.ts";
@@ -13,6 +13,8 @@ import type { Runtime } from "./runtime.ts";
 /** What became of a query. Exactly one reply is sent for it, by the server. */
 export type Outcome =
   | { readonly kind: "answer"; readonly message: DnsMessage; readonly by: string }
+  /** A zone transfer: as many messages as the records need. Over TCP only. */
+  | { readonly kind: "transfer"; readonly records: readonly ResourceRecord[]; readonly by: string }
   /** Not mine: the chain goes on. Never seen by callers of a {@link Rest}. */
   | { readonly kind: "next" }
   /** The client gets SERVFAIL, the log the cause. */
@@ -29,6 +31,8 @@ export interface Plugin {
   readonly name: string;
   /** Answers without a promise where it can: most queries cost no turn of the event loop. */
   handle(query: DnsQuery, rest: Rest): Outcome | Promise<Outcome>;
+  /** All records of a zone, SOA first and last; `undefined` when the zone is not the plugin's or not complete. */
+  transfer?(zone: string): readonly ResourceRecord[] | undefined;
 }
 
 /** What was sent for a query; given to observers after the fact. */
@@ -64,6 +68,8 @@ export interface SetupContext {
   readonly onStart: (start: (signal: AbortSignal) => void | Promise<void>) => void;
   /** Sends a query of the plugin's own through the whole chain of the block; only once the block is built. */
   readonly ask: Rest;
+  /** The plugins of the block, once it is built. */
+  readonly plugins: () => readonly Plugin[];
   /** One more condition of `/ready`. */
   readonly readyWhen: (plugin: string, isReady: () => boolean) => void;
   /** Settings of the instance as a whole. */

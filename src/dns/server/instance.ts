@@ -95,6 +95,7 @@ class InstanceBuilder {
       readyWhen: (plugin: string, isReady: () => boolean) => void this.#conditions.push({ plugin, isReady }),
       instance: this.#settings,
       ask: (query: DnsQuery) => compiled[0]?.(query) ?? EXHAUSTED,
+      plugins: () => plugins,
       setRecursive: () => {
         isRecursive = true;
       },

@@ -5,7 +5,7 @@
 import { CLASS, OPCODE, RCODE } from "../../codec/dns/constants.ts";
 import { decodeHeader, decodeMessage, type Header } from "../../codec/dns/decode.ts";
 import { encodeMessage, MAX_MESSAGE_BYTES } from "../../codec/dns/encode.ts";
-import type { DnsMessage, Question } from "../../codec/dns/message.ts";
+import type { DnsMessage, Question, ResourceRecord } from "../../codec/dns/message.ts";
 import { type Outcome, PluginCrash } from "../plugin.ts";
 import { type Client, DnsQuery, MAX_DEPTH, replyTo, type ServerLabels } from "../query.ts";
 import type { DnsLog } from "../runtime.ts";
@@ -16,6 +16,12 @@ const OWN_UDP_BYTES = 1232;
 /** Larger UDP replies than this are never sent, whatever the client says. */
 const MAX_UDP_REPLY_BYTES = 4096;
 const MIN_UDP_REPLY_BYTES = 512;
+
+/** A record without long data takes at most 2 * 255 + 20 octets: 100 of them fit a message. */
+const TRANSFER_RECORDS = 100;
+
+/** One reply, the messages of a transfer, or nothing. */
+export type Reply = Buffer | { readonly messages: readonly Buffer[] } | undefined;
 
 /** The table that a listener answers from, with the label of the listener; replaced whole at a reload. */
 export interface Target {
@@ -44,11 +50,7 @@ export class Responder {
   /**
    * @returns the reply, a promise of it, or `undefined` when nothing may be sent
    */
-  respond(
-    packet: Uint8Array,
-    client: Client,
-    target: Target,
-  ): Buffer | undefined | Promise<Buffer | undefined> {
+  respond(packet: Uint8Array, client: Client, target: Target): Reply | Promise<Reply> {
     const header = decodeHeader(packet);
     if (header === undefined || (header.flags & 0x8000) !== 0) return undefined;
     const refusal = checkHeader(header);
@@ -98,7 +100,7 @@ export class Responder {
     message: DnsMessage,
     question: Question,
     from: { readonly client: Client; readonly target: Target; readonly requestBytes: number },
-  ): Buffer | undefined | Promise<Buffer | undefined> {
+  ): Reply | Promise<Reply> {
     const startMs = this.#hooks.monotonicMs();
     const { client, target } = from;
     const udpLimitBytes = udpLimit(message);
@@ -116,7 +118,7 @@ export class Responder {
     }
     const asked = query;
     const outcome = block.chain(asked);
-    const finish = (value: Outcome): Buffer | undefined =>
+    const finish = (value: Outcome): Reply =>
       this.#finish(asked, block, value, { startMs, requestBytes: from.requestBytes });
     return outcome instanceof Promise ? outcome.then(finish) : finish(outcome);
   }
@@ -126,7 +128,8 @@ export class Responder {
     block: Block,
     outcome: Outcome,
     measured: { readonly startMs: number; readonly requestBytes: number },
-  ): Buffer | undefined {
+  ): Reply {
+    if (outcome.kind === "transfer") return this.#transfer(query, outcome.records);
     const reply = this.#replyOf(query, block, outcome);
     const limit = query.client.transport === "udp" ? query.udpLimitBytes : MAX_MESSAGE_BYTES;
     const bytes = reply === undefined ? undefined : encodeMessage(reply, limit);
@@ -144,8 +147,20 @@ export class Responder {
     return bytes;
   }
 
+  /** Each message stays below half the limit, so that names that repeat in another way fit as well. */
+  #transfer(query: DnsQuery, records: readonly ResourceRecord[]): Reply {
+    const messages: Buffer[] = [];
+    for (let at = 0; at < records.length; at += TRANSFER_RECORDS) {
+      const answers = records.slice(at, at + TRANSFER_RECORDS);
+      messages.push(
+        encodeMessage({ ...replyTo(query, { authoritative: true, answers }), id: query.message.id }),
+      );
+    }
+    return { messages };
+  }
+
   #replyOf(query: DnsQuery, block: Block, outcome: Outcome): DnsMessage | undefined {
-    if (outcome.kind === "drop") return undefined;
+    if (outcome.kind === "drop" || outcome.kind === "transfer") return undefined;
     if (outcome.kind === "answer") {
       const { message } = outcome;
       return {

@@ -5,6 +5,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import type { Client, Transport } from "../query.ts";
+import type { Reply } from "./responder.ts";
 import type { Respond } from "./udp-listener.ts";
 
 export interface TcpLimits {
@@ -173,7 +174,7 @@ class TcpConnection {
     if (!(reply instanceof Promise)) {
       // What deserves no reply over UDP deserves no connection over TCP.
       if (reply === undefined) this.#socket.destroy();
-      else this.#send(reply);
+      else this.#sendAll(reply);
       if (this.#isFinishing && this.#pending === 0) this.#socket.end();
       return;
     }
@@ -184,12 +185,17 @@ class TcpConnection {
     );
   }
 
-  #finished(bytes: Buffer | undefined): void {
+  #finished(bytes: Reply): void {
     this.#pending--;
     if (this.#socket.destroyed) return;
-    if (bytes !== undefined) this.#send(bytes);
+    if (bytes !== undefined) this.#sendAll(bytes);
     if (this.#isFinishing && this.#pending === 0) this.#socket.end();
     else this.#work();
+  }
+
+  #sendAll(reply: NonNullable<Reply>): void {
+    if ("messages" in reply) for (const bytes of reply.messages) this.#send(bytes);
+    else this.#send(reply);
   }
 
   #send(bytes: Buffer): void {

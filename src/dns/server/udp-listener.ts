@@ -7,11 +7,9 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import type { Client } from "../query.ts";
+import type { Reply } from "./responder.ts";
 
-export type Respond = (
-  packet: Uint8Array,
-  client: Client,
-) => Buffer | undefined | Promise<Buffer | undefined>;
+export type Respond = (packet: Uint8Array, client: Client) => Reply | Promise<Reply>;
 
 export interface UdpLimits {
   /** Queries that wait for something, over all clients. Above: the newest is dropped. */
@@ -130,14 +128,14 @@ export class UdpListener {
     const reply = this.#respond(packet, client);
     if (reply === undefined) return;
     if (!(reply instanceof Promise)) {
-      socket.send(reply, remote.port, remote.address, ignoreSendError);
+      if (reply instanceof Buffer) socket.send(reply, remote.port, remote.address, ignoreSendError);
       return;
     }
     this.#pending++;
     this.#perClient.set(remote.address, waiting + 1);
     reply
       .then((bytes) => {
-        if (bytes !== undefined && !this.#isClosed) {
+        if (bytes instanceof Buffer && !this.#isClosed) {
           socket.send(bytes, remote.port, remote.address, ignoreSendError);
         }
       })

@@ -46,7 +46,7 @@ export function nameServers(
   const found = new Map<string, NameServer>();
   for (const local of localAddresses) {
     for (const entry of view.state.endpointAddresses.owners(local)) {
-      if (!view.shows(entry)) continue;
+      if (entry.service === undefined) continue;
       const serviceName = `${entry.name}.${entry.namespace}.svc.${zone}`;
       if (entry.service.kind === "headless") {
         const endpoint = view

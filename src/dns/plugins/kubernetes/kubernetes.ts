@@ -3,6 +3,7 @@
  * is not (docs/dns.md lists the differences); a name that may yet come is SERVFAIL, never NXDOMAIN.
  */
 import { CLASS, RCODE, TYPE } from "../../../codec/dns/constants.ts";
+import type { ResourceRecord } from "../../../codec/dns/message.ts";
 import { isWithin, longestZone } from "../../../codec/dns/name.ts";
 import { NEXT, type Outcome, type Plugin, whenDone } from "../../plugin.ts";
 import { type DnsQuery, record, replyTo } from "../../query.ts";
@@ -15,6 +16,7 @@ import { findPodName } from "./pod-names.ts";
 import { addressRecords } from "./records.ts";
 import { findReverseName } from "./reverse-names.ts";
 import { findServiceName } from "./service-names.ts";
+import { zoneRecords } from "./zone-records.ts";
 
 const SCHEMA_VERSION = "1.1.0";
 const SCHEMA_VERSION_TTL_SECONDS = 28_800;
@@ -22,13 +24,13 @@ const SCHEMA_VERSION_TTL_SECONDS = 28_800;
 export class KubernetesPlugin implements Plugin {
   readonly name = "kubernetes";
   readonly options: KubernetesOptions;
-  readonly #view: ClusterView;
+  readonly view: ClusterView;
   readonly #runtime: Runtime;
 
   constructor(options: KubernetesOptions, runtime: Runtime) {
     this.options = options;
     this.#runtime = runtime;
-    this.#view = new ClusterView(runtime.cluster, options);
+    this.view = new ClusterView(runtime.cluster, options);
   }
 
   handle(query: DnsQuery): Outcome | Promise<Outcome> {
@@ -60,18 +62,26 @@ export class KubernetesPlugin implements Plugin {
     }
   }
 
+  /** All records of a forward zone of ours for a zone transfer, SOA first and last. */
+  transfer(zone: string): readonly ResourceRecord[] | undefined {
+    if (!this.options.zones.includes(zone) || isReverseZone(zone) || !this.#runtime.cluster.synced)
+      return undefined;
+    const servers = nameServers(this.view, zone, this.#runtime.localAddresses());
+    return zoneRecords(this.view, zone, servers);
+  }
+
   /** What the name is, whatever becomes of it: the same for the native engine. */
   find(asked: Asked): Finding {
     if (asked.name === asked.zone) return this.#apex(asked);
-    if (isReverseZone(asked.zone)) return findReverseName(this.#view, asked);
+    if (isReverseZone(asked.zone)) return findReverseName(this.view, asked);
     const end = asked.zone === "." ? asked.name.length - 1 : asked.name.length - asked.zone.length - 1;
     const dot = asked.name.lastIndexOf(".", end - 1);
     const rest = dot < 0 ? "" : asked.name.slice(0, dot);
     switch (asked.name.slice(dot + 1, end)) {
       case "svc":
-        return findServiceName(this.#view, asked, rest);
+        return findServiceName(this.view, asked, rest);
       case "pod":
-        return findPodName(this.#view, asked, rest);
+        return findPodName(this.view, asked, rest);
       case "dns":
         return this.#ownName(asked, rest);
       case "dns-version":
@@ -85,7 +95,7 @@ export class KubernetesPlugin implements Plugin {
     if (asked.type === TYPE.SOA) return { kind: "exists", answers: [this.#soa(asked)] };
     if (asked.type !== TYPE.NS) return NODATA;
     const zone = isReverseZone(asked.zone) ? this.options.primaryZone : asked.zoneSpelling;
-    const servers = nameServers(this.#view, zone, this.#runtime.localAddresses());
+    const servers = nameServers(this.view, zone, this.#runtime.localAddresses());
     return { kind: "exists", ...nsRecords(asked.owner, this.options.ttlSeconds, servers) };
   }
 
@@ -93,7 +103,7 @@ export class KubernetesPlugin implements Plugin {
   #ownName(asked: Asked, rest: string): Finding {
     if (rest === "") return NODATA;
     if (rest !== "ns") return MISSING;
-    const servers = nameServers(this.#view, asked.zoneSpelling, this.#runtime.localAddresses());
+    const servers = nameServers(this.view, asked.zoneSpelling, this.#runtime.localAddresses());
     const addresses = servers.map((server) => server.address);
     return {
       kind: "exists",
@@ -139,7 +149,7 @@ export class KubernetesPlugin implements Plugin {
   }
 
   #soa(asked: Asked): ReturnType<typeof soaRecord> {
-    return soaRecord(this.#view, asked.zoneSpelling);
+    return soaRecord(this.view, asked.zoneSpelling);
   }
 
   #answer(query: DnsQuery, parts: Parameters<typeof replyTo>[1]): Outcome {

@@ -4,6 +4,7 @@
  */
 import { TYPE } from "../../../codec/dns/constants.ts";
 import { labelsOf } from "../../../codec/dns/name.ts";
+import type { IpAddress } from "../../../model/ip.ts";
 import type {
   DnsEndpoint,
   DnsPort,
@@ -15,15 +16,21 @@ import type { ClusterView } from "./cluster-view.ts";
 import { type Asked, type Finding, MISSING, NODATA } from "./finding.ts";
 import { addressRecords, type SrvEntry, srvRecords } from "./records.ts";
 
-type ShownService = ServiceEntry & { readonly service: DnsService };
+export type ShownService = ServiceEntry & { readonly service: DnsService };
 
-interface Found {
+/** A service and under which name and addresses it is answered. */
+export interface ServiceAt {
   readonly view: ClusterView;
   readonly asked: Asked;
   readonly entry: ShownService;
-  readonly slices: readonly DnsSlice[];
-  /** `service.namespace.svc.ZONE` with the client's spelling of the zone. */
+  /** Of the service itself; a headless one has those of its endpoints. */
+  readonly addresses: readonly IpAddress[];
+  /** As targets of SRV have it, with the client's spelling of the zone. */
   readonly serviceName: string;
+}
+
+interface Found extends ServiceAt {
+  readonly slices: readonly DnsSlice[];
 }
 
 /** @param rest what stands before `.svc.ZONE`, lower case, without a final dot; may be empty for `svc.ZONE` itself */
@@ -38,11 +45,17 @@ export function findServiceName(view: ClusterView, asked: Asked, rest: string): 
   if (entry.service.kind === "external-name") {
     return below === "" ? { kind: "alias", target: absolute(entry.service.externalName) } : MISSING;
   }
+  const serviceName = `${entry.name}.${entry.namespace}.svc.${asked.zoneSpelling}`;
+  return findInService({ view, asked, entry, addresses: entry.service.clusterIPs, serviceName }, below);
+}
+
+/** @param below lower-case labels left of the service, without a final dot; empty for the service itself */
+export function findInService(at: ServiceAt, below: string): Finding {
+  const { view, entry } = at;
   const slices = view.slices(entry);
   if (entry.service.kind === "headless" && !slices.some((slice) => slice.endpoints.length > 0))
     return MISSING;
-  const serviceName = `${entry.name}.${entry.namespace}.svc.${asked.zoneSpelling}`;
-  const found: Found = { view, asked, entry, slices, serviceName };
+  const found: Found = { ...at, slices };
   if (below === "") return atService(found);
   const labels = labelsOf(below);
   const zonal =
@@ -65,9 +78,7 @@ function atService(found: Found): Finding {
       serviceEntries(found, () => true),
     );
   const addresses =
-    entry.service.kind === "headless"
-      ? endpointsOf(found.slices).map((e) => e.address)
-      : entry.service.clusterIPs;
+    entry.service.kind === "headless" ? endpointsOf(found.slices).map((e) => e.address) : found.addresses;
   return { kind: "exists", answers: addressRecords(asked.owner, asked.type, ttlSeconds, addresses) };
 }
 
@@ -81,9 +92,7 @@ function serviceEntries(found: Found, accept: (port: DnsPort) => boolean): SrvEn
   if (entry.service.kind === "headless") return endpointEntries(found, accept, () => true);
   return entry.service.ports
     .filter(accept)
-    .flatMap(({ port }) =>
-      entry.service.clusterIPs.map((address) => ({ target: serviceName, port, address })),
-    );
+    .flatMap(({ port }) => found.addresses.map((address) => ({ target: serviceName, port, address })));
 }
 
 function endpointEntries(
