@@ -17,7 +17,7 @@ const atMost = (max: number): string => `must be no more than ${max} bytes`;
 const regexText = (message: string, format: string, ...examples: readonly string[]): string =>
   examples.length === 0
     ? `${message} (regex used for validation is '${format}')`
-    : `${message} (e.g. ${examples.map((example) => `'${example}'`).join(" or ")}, regex used for validation is '${format}')`;
+    : `${message} (e.g. ${examples.map((example) => `'${example}'`).join(",  or ")}, regex used for validation is '${format}')`;
 
 const SUBDOMAIN_TEXT = regexText(
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",

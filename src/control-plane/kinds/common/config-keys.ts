@@ -5,7 +5,7 @@ import { type FieldError, invalid } from "../../registry/field-error.ts";
 export const MAX_CONTENT_BYTES = 1_048_576;
 
 const PATTERN_TEXT =
-  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', or 'KEY_NAME', or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+  "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 function problems(key: string): readonly string[] {
   const list: string[] = [];
