@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds native/build/nodeplane.node with plain g++ (docs/adr/0010-native-build.md). Does nothing when no source changed.
+# Builds the addon native/build/nodeplane.node and the test tool native/build/netprobe with plain g++
+# (docs/adr/0010-native-build.md). Does nothing when no source changed.
 set -eu
 cd "$(dirname "$0")/.."
 out=native/build
@@ -11,14 +12,14 @@ link="-shared -static-libstdc++ -static-libgcc -Wl,-z,relro,-z,now -Wl,--as-need
 mkdir -p "$out"
 
 # One stamp for each output: a hash of compiler, flags, this script and all its sources.
-stamp() {
-  { "$cxx" -dumpfullversion -dumpmachine; echo "$flags $link"; cat native/build.sh "$@"; } | sha256sum | cut -d' ' -f1
+stamp() { # FILES…, the variable $step too
+  { echo "$step"; "$cxx" -dumpfullversion -dumpmachine; echo "$flags"; cat native/build.sh "$@"; } | sha256sum | cut -d' ' -f1
 }
 
 build() { # NAME SOURCES… : objects in parallel, then the link given by $step
   name=$1
   shift
-  want=$(stamp "$@" native/src/*.hpp)
+  want=$(stamp "$@" "$(dirname "$1")"/*.hpp)
   if [ -f "$out/$name" ] && [ "$(cat "$out/$name.stamp" 2>/dev/null)" = "$want" ]; then return 0; fi
   work=$(mktemp -d "$out/.work.XXXXXX")
   trap 'rm -rf "$work"' EXIT INT TERM
@@ -40,3 +41,9 @@ build() { # NAME SOURCES… : objects in parallel, then the link given by $step
 
 step="$link -pthread"
 build nodeplane.node native/src/*.cpp
+
+# A package has no test folder.
+if [ -f test/packet-cases/native/netprobe.cpp ]; then
+  step="-static-libstdc++ -static-libgcc -Wl,-z,relro,-z,now -pthread"
+  build netprobe test/packet-cases/native/netprobe.cpp
+fi

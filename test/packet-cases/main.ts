@@ -1,0 +1,99 @@
+/**
+ * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--only ID]… [--verbose]`
+ * Plays stateless packet cases on real namespaces with the real agent. Exit status 0: all passed; 1: some failed;
+ * 2: a file, an option or the machine is not fit for it.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Case, CaseFileError, type Expectation, MODES, type Mode, readCaseFile } from "./case-file.ts";
+import { play } from "./play.ts";
+
+const USAGE =
+  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--only ID or beginning]… [--verbose]";
+const DEFAULT_FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
+
+class UsageError extends Error {}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function options(args: readonly string[]): {
+  readonly files: readonly string[];
+  readonly mode: Mode;
+  readonly only: readonly string[];
+  readonly verbose: boolean;
+} {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      mode: { type: "string", default: "nftables" },
+      only: { type: "string", multiple: true, default: [] },
+      verbose: { type: "boolean", default: false },
+    },
+  });
+  const mode = MODES.find((name) => name === values.mode);
+  if (mode === undefined) throw new UsageError(`--mode must be one of ${MODES.join(", ")}`);
+  const files = positionals.length === 0 ? [DEFAULT_FILE] : positionals;
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined) throw new UsageError(`${missing}: no such file`);
+  const only = values.only.flatMap((text) => text.split(",")).filter((text) => text !== "");
+  return { files, mode, only, verbose: values.verbose };
+}
+
+/** A word of `--only` is an id if there is one, else the beginning of ids. */
+function selected(cases: readonly Case[], only: readonly string[]): readonly Case[] {
+  if (only.length === 0) return cases;
+  const ids = new Set(cases.map((item) => item.id));
+  return cases.filter(({ id }) => only.some((word) => (ids.has(word) ? id === word : id.startsWith(word))));
+}
+
+async function main(): Promise<number> {
+  const { files, mode, only, verbose } = options(process.argv.slice(2));
+  if (process.getuid?.() !== 0)
+    throw new UsageError("packet cases make network namespaces: run them as root");
+  let passed = 0;
+  let failed = 0;
+  let known = 0;
+  for (const path of files) {
+    const file = readCaseFile(path, mode);
+    const chosen = selected(file.cases, only);
+    known += chosen.length;
+    const cases = chosen.filter(
+      (item): item is Case & { readonly expect: Expectation } => item.expect !== undefined,
+    );
+    const others = chosen.length - cases.length;
+    if (others > 0) say(`${path}: ${others} cases are not for mode ${mode}`);
+    if (file.notPlayed > 0 && only.length === 0)
+      say(`${path}: ${file.notPlayed} stateful and http cases are not played here`);
+    if (cases.length === 0) continue;
+    await play({
+      file,
+      cases,
+      mode,
+      onVerdict: ({ id, failure }) => {
+        if (failure === undefined) passed++;
+        else failed++;
+        if (failure !== undefined) say(`FAIL ${id}\n  ${failure}`);
+        else if (verbose) say(`ok   ${id}`);
+      },
+    });
+  }
+  if (known === 0) throw new UsageError(`no case matches ${only.join(", ")}`);
+  say(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const usage = error instanceof UsageError || (error instanceof TypeError && "code" in error);
+  const expected = usage || error instanceof CaseFileError;
+  process.stderr.write(
+    `packet-cases: ${expected ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
+  );
+  if (usage) process.stderr.write(`${USAGE}\n`);
+  process.exitCode = 2;
+}
