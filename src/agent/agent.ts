@@ -37,6 +37,8 @@ export interface AgentOptions {
 
 /** Others change firewalls and sysctls too. */
 const PRECONDITIONS_MS = 60_000;
+/** Soon after the start it is known whether the kernel takes the rules. */
+const FIRST_LOOK_MS = 3000;
 
 export class Agent {
   readonly #options: AgentOptions;
@@ -81,6 +83,8 @@ export class Agent {
       host,
       conntrack: settings.conntrack,
       mayWrite: settings.setPreconditions,
+      hasFailedWrites: () =>
+        this.#programming.status().families.some(({ counters }) => counters.failedCommits > 0),
       changedPath: changedSysctlsPath(settings.stateDir),
       run: runCommand,
       log,
@@ -107,7 +111,8 @@ export class Agent {
     try {
       await this.#listen();
       await this.#preconditions.check();
-      const cancels = [every(clock, PRECONDITIONS_MS, () => void this.#preconditions.check())];
+      const check = () => void this.#preconditions.check();
+      const cancels = [every(clock, PRECONDITIONS_MS, check), clock.after(FIRST_LOOK_MS, check)];
       if (host.watchdogMs !== undefined)
         cancels.push(every(clock, host.watchdogMs, () => host.notify("WATCHDOG=1")));
       signal.addEventListener("abort", () => {

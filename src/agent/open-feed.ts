@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { type FileProblem, formatFileProblem } from "../feed/files/object-folder.ts";
 import { StreamFeed } from "../feed/stream/stream-feed.ts";
+import { formatKey } from "../model/objects.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import type { AgentSettings, Source } from "./config/agent-settings.ts";
 import type { Logger } from "./log.ts";
@@ -43,7 +44,8 @@ function streamFeed(
   return {
     feed,
     reporter: feed,
-    problems: () => [],
+    problems: () =>
+      feed.problems.map(({ object, reason, message }) => `${formatKey(object)}: ${reason}: ${message}`),
     counters: () => ({ ...feed.counters }),
     description: `node stream of ${source.address}`,
   };

@@ -14,6 +14,11 @@ import { planSysctls, type SysctlWish } from "./sysctl-plan.ts";
 export interface PreconditionsOptions {
   readonly host: Host;
   readonly conntrack: ConntrackSettings;
+  /**
+   * True when the kernel refused a write. Only then is it asked what it lacks: asking makes a scratch table, and an agent
+   * that finds everything as it should be changes nothing, not even the generation id.
+   */
+  readonly hasFailedWrites: () => boolean;
   /** False: settings are only judged. */
   readonly mayWrite: boolean;
   /** Where changed settings are noted. */
@@ -57,6 +62,7 @@ export class Preconditions {
   }
 
   #features(): readonly PreconditionStatus[] {
+    if (!this.#options.hasFailedWrites()) return [];
     return Object.entries(this.#options.host.nft).flatMap(([family, driver]) =>
       driver.probe().map(({ feature, result }) => {
         const name = `nftables-${family}-${feature.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
