@@ -88,6 +88,11 @@ export function encodeReportTaken(sequence: number): Buffer {
   return written(() => writer.number(6, sequence));
 }
 
+/** Asks the node to report again. */
+export function encodeReportAgain(): Buffer {
+  return written(() => writer.bool(7, true));
+}
+
 /** Writes a key as the message field `field`. */
 export function writeKey(to: WireWriter, field: number, key: ObjectKey): void {
   const start = to.begin(field);
@@ -122,6 +127,7 @@ export interface ServerMessageVisitor {
   remove?(key: ObjectKey): void;
   commit?(commit: Commit): void;
   reportTaken?(sequence: number): void;
+  reportAgain?(): void;
 }
 
 /** Walks through one message; unknown fields are skipped. */
@@ -158,6 +164,9 @@ export function visitServerMessage(bytes: Uint8Array, visitor: ServerMessageVisi
       case 6:
         if (visitor.reportTaken === undefined) reader.skip();
         else visitor.reportTaken(reader.number());
+        break;
+      case 7:
+        if (reader.bool()) visitor.reportAgain?.();
         break;
       default:
         reader.skip();

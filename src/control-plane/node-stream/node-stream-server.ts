@@ -9,7 +9,12 @@ import {
   type NodeMessage,
   type NodeRole,
 } from "../../codec/stream/node-message.ts";
-import { encodeReportTaken, encodeWelcome, MAX_MESSAGE_BYTES } from "../../codec/stream/server-message.ts";
+import {
+  encodeReportAgain,
+  encodeReportTaken,
+  encodeWelcome,
+  MAX_MESSAGE_BYTES,
+} from "../../codec/stream/server-message.ts";
 import { NodeplaneError } from "../../model/errors.ts";
 import { VERSION } from "../../model/version.ts";
 import type { NodeSession } from "./node-session.ts";
@@ -33,6 +38,9 @@ type Call = ServerDuplexStream<Buffer, Buffer>;
 const NODE_PREFIX = "system:node:";
 /** A stream that says nothing is ended. */
 const HELLO_MS = 10_000;
+/** A report of which a part could not be written is asked for again, with growing waits. */
+const AGAIN_MS = 1000;
+const MAX_AGAIN_MS = 300_000;
 const identity = (bytes: Buffer): Buffer => bytes;
 
 const SERVICE = {
@@ -129,6 +137,9 @@ class Connection {
   #timer: NodeJS.Timeout | undefined;
   #isReporting = false;
   #isRenewing = false;
+  /** Reports in a row of which a part could not be written. */
+  #incomplete = 0;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(call: Call, name: string, options: NodeStreamServerOptions) {
     this.#call = call;
@@ -147,6 +158,7 @@ class Connection {
 
   #stop(): void {
     clearTimeout(this.#timer);
+    clearTimeout(this.#again);
     if (this.#session === undefined) return;
     this.#options.hub.disconnect(this.#session);
     this.#session = undefined;
@@ -208,13 +220,24 @@ class Connection {
     if (this.#isReporting)
       throw new NodeplaneError("STREAM_MALFORMED", { detail: "a report before the last was taken" });
     this.#isReporting = true;
-    this.#options.sink
-      .report(this.#name, report)
-      .catch((error: unknown) => this.#options.onError?.(this.#name, error))
-      .finally(() => {
-        this.#isReporting = false;
-        if (this.#session !== undefined) this.#call.write(encodeReportTaken(sequence));
-      });
+    void this.#write(sequence, report);
+  }
+
+  async #write(sequence: number, report: NodeReport): Promise<void> {
+    let isComplete = false;
+    try {
+      isComplete = await this.#options.sink.report(this.#name, report);
+    } catch (error) {
+      this.#options.onError?.(this.#name, error);
+    }
+    this.#isReporting = false;
+    if (this.#session === undefined) return;
+    this.#call.write(encodeReportTaken(sequence));
+    this.#incomplete = isComplete ? 0 : this.#incomplete + 1;
+    clearTimeout(this.#again);
+    if (isComplete) return;
+    const waitMs = Math.min(MAX_AGAIN_MS, AGAIN_MS * 2 ** (this.#incomplete - 1));
+    this.#again = setTimeout(() => this.#call.write(encodeReportAgain()), waitMs);
   }
 
   /** Heartbeats that come while one is being written are folded into it. */
@@ -223,6 +246,9 @@ class Connection {
     this.#isRenewing = true;
     this.#options.sink
       .heartbeat(this.#name)
+      .then((isReportWanted) => {
+        if (isReportWanted && this.#session !== undefined) this.#call.write(encodeReportAgain());
+      })
       .catch((error: unknown) => this.#options.onError?.(this.#name, error))
       .finally(() => {
         this.#isRenewing = false;

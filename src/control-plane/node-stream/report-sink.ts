@@ -2,8 +2,8 @@
 import type { NodeReport } from "./report-assembly.ts";
 
 export interface NodeReportSink {
-  /** Takes over what differs. A rejection is logged, and the node reports again. */
-  report(node: string, report: NodeReport): Promise<void>;
-  /** Renews the node's Lease. */
-  heartbeat(node: string): Promise<void>;
+  /** Takes over what differs. @returns false when a part could not be written: the node is asked again after a while */
+  report(node: string, report: NodeReport): Promise<boolean>;
+  /** Renews the node's Lease. @returns true when the node should report again: what it said was overwritten meanwhile */
+  heartbeat(node: string): Promise<boolean>;
 }

@@ -102,6 +102,8 @@ export class WatchHub {
     if (watcher.ended) return;
     for (const group of this.#ring) if (group.revision > watcher.from) this.#deliver(watcher, group);
     watcher.live = true;
+    // Progress alone: says that everything old has been told.
+    watcher.listener.changes({ changes: [], revision: Math.max(watcher.from, this.#revision) });
   }
 
   #deliver(watcher: Watcher, group: WatchGroup): void {

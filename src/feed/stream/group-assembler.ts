@@ -15,6 +15,7 @@ import { malformed } from "../../codec/stream/wire.ts";
 export interface Assembled {
   readonly welcome?: Welcome;
   readonly reportTaken?: number;
+  readonly isReportWanted: boolean;
   readonly snapshotBegin?: Begin;
   /** The message holds fields of a snapshot. */
   readonly isSnapshotPart: boolean;
@@ -41,6 +42,7 @@ export class GroupAssembler {
     let begin: Begin | undefined;
     let commit: Commit | undefined;
     let hasFields = false;
+    let isReportWanted = false;
     visitServerMessage(message, {
       welcome: (value) => {
         welcome = value;
@@ -61,8 +63,12 @@ export class GroupAssembler {
       reportTaken: (value) => {
         reportTaken = value;
       },
+      reportAgain: () => {
+        isReportWanted = true;
+      },
     });
     return {
+      isReportWanted,
       ...(welcome === undefined ? {} : { welcome }),
       ...(reportTaken === undefined ? {} : { reportTaken }),
       ...this.#group(message, { begin, commit, hasFields }),

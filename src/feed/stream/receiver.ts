@@ -35,6 +35,8 @@ export interface ReceiverOptions {
   readonly withTargets: boolean;
   readonly onWelcome: (welcome: Welcome) => void;
   readonly onReportTaken: (sequence: number) => void;
+  /** The control plane wants the report again. */
+  readonly onReportWanted: () => void;
   /** The node holds this revision now. */
   readonly onHeld: (revision: number) => void;
   readonly onSnapshotRefused: (reason: string) => void;
@@ -119,6 +121,7 @@ export class Receiver {
     const assembled = this.#assembler.take(message);
     if (assembled.welcome !== undefined) this.#welcome(assembled.welcome);
     if (assembled.reportTaken !== undefined) this.#options.onReportTaken(assembled.reportTaken);
+    if (assembled.isReportWanted) this.#options.onReportWanted();
     if (this.#ignores) return undefined;
     if (assembled.difference !== undefined) return this.#difference(assembled.difference);
     if (assembled.isSnapshotPart) return this.#snapshotPart(message, assembled);

@@ -63,6 +63,12 @@ export class ReportSender {
     this.#sendNext();
   }
 
+  /** The newest report is to be sent once more. */
+  again(): void {
+    this.#isChanged = this.#latest !== undefined;
+    this.#sendNext();
+  }
+
   #sendNext(): void {
     if (!this.#isConnected || this.#sent !== undefined || !this.#isChanged || this.#latest === undefined)
       return;

@@ -168,6 +168,7 @@ export class StreamFeed implements Feed, NodeReporter {
       withTargets: this.#options.role === "dns",
       onWelcome: (welcome) => this.#welcome(welcome, listener),
       onReportTaken: (sequence) => this.#reports.taken(sequence),
+      onReportWanted: () => this.#reports.again(),
       onHeld: (revision) => {
         this.#synced = true;
         this.#snapshotRefusal = undefined;

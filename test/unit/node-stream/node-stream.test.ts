@@ -191,6 +191,14 @@ suite("node stream", { timeout: 60_000 }, () => {
     await fixture.startServer();
     await until(() => fixture.reports.length === 3, "report after reconnect");
     assert.deepEqual(fixture.reports[2]?.report.events, [{ reason: "Late" }]);
+    fixture.isReportWanted = true;
+    feed.heartbeat();
+    await until(() => fixture.reports.length === 4, "report that was asked for");
+    assert.deepEqual(fixture.reports[3]?.report, {
+      node: { kind: "Node", third: true },
+      pods: [],
+      events: [],
+    });
   });
 
   test("missing certificates are an error at start that names the file", async () => {

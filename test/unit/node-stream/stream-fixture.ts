@@ -106,6 +106,7 @@ export class StreamFixture {
   readonly heartbeats: string[] = [];
   readonly errors: string[] = [];
   source = new MemorySource();
+  isReportWanted = false;
   hub: StreamHub = this.#newHub();
   port = 0;
   #pki: Pki | undefined;
@@ -140,11 +141,11 @@ export class StreamFixture {
       sink: {
         report: async (node, report) => {
           this.reports.push({ node, report });
-          await Promise.resolve();
+          return await Promise.resolve(true);
         },
         heartbeat: async (node) => {
           this.heartbeats.push(node);
-          await Promise.resolve();
+          return await Promise.resolve(this.isReportWanted);
         },
       },
       address: `127.0.0.1:${this.port}`,
