@@ -43,9 +43,9 @@ const SLOTS_PER_TURN = 4_500;
 /** Foreign changes are collected this long: who deletes a table often does more right after. */
 const REPAIR_DELAY_MS = 100;
 /** Least time between two readings of the table, so that a quarrel over it does not eat the machine. */
-const REOPEN_INTERVAL_MS = 1_000;
+const REOPEN_INTERVAL_MS = 500;
 /** So long after a reading an unexpected element is the fault of what is sent, not of what is believed. */
-const FRESH_MS = 2 * REOPEN_INTERVAL_MS;
+const FRESH_MS = 2_000;
 const RETRY_FIRST_MS = 1_000;
 const RETRY_MOST_MS = 60_000;
 
@@ -64,6 +64,8 @@ export class Reconciler implements FeedListener {
   #hasState = false;
   #turns: Promise<void> | undefined;
   #reopen = new Set<Programmer>();
+  /** Read, and being filled. */
+  readonly #opened = new Set<Programmer>();
   /** Families whose next opening mends what others did. */
   #foreign = new Set<Programmer>();
   #lastReopenMs = Number.NEGATIVE_INFINITY;
@@ -179,8 +181,10 @@ export class Reconciler implements FeedListener {
         await this.#clock.yieldTurn();
         if (this.#stopped.signal.aborted) return;
       }
-      for (const programmer of this.#programmers)
-        if (!programmer.isLive && !this.#attempt(() => this.#closeOpening(programmer), programmer)) return;
+      for (const programmer of this.#opened) {
+        this.#opened.delete(programmer);
+        if (!this.#attempt(() => this.#closeOpening(programmer), programmer)) return;
+      }
     } while (this.#planner.hasChanges || this.#reopen.size > 0);
     this.#finished();
   }
@@ -214,6 +218,7 @@ export class Reconciler implements FeedListener {
         this.#log("info", `table ${family} nodeplane: found ${found}`, { family });
       };
       if (!this.#attempt(open, programmer)) return false;
+      this.#opened.add(programmer);
     }
     return true;
   }
