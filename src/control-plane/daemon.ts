@@ -15,7 +15,11 @@ import { ApiServer } from "./api/server.ts";
 import type { ControlPlaneConfig } from "./config.ts";
 import { createSystemNamespaces } from "./controllers/bootstrap/namespaces.ts";
 import type { Controller, ControllerDeps, ControllerLog } from "./controllers/controller.ts";
+import { EventRecorder } from "./controllers/events/recorder.ts";
 import { runControllers } from "./controllers/run.ts";
+import { registerNodeStreamMetrics } from "./node-stream/node-stream-metrics.ts";
+import { type NodeStream, openNodeStream } from "./node-stream/open-node-stream.ts";
+import type { ServerKeys } from "./node-stream/renewable-credentials.ts";
 import { Pki, serverNames } from "./pki/pki.ts";
 import type { ClusterSettings, Kind } from "./registry/kind.ts";
 import { LeasePool } from "./registry/lease-pool.ts";
@@ -62,17 +66,30 @@ export async function runControlPlane(options: DaemonOptions, signal: AbortSigna
   const client = new LocalClient(machinery);
   await createSystemNamespaces(client);
   const pki = await openPki(config);
+  const metrics = new ApiMetrics(store);
   const server = new ApiServer({
     machinery,
     openApi: new OpenApi(machinery.registry),
-    metrics: new ApiMetrics(store),
+    metrics,
     checks: { store: () => (failure.signal.aborted ? "the store has failed" : undefined) },
     onError: (error, path) => log.error({ error: describe(error), path }, "request failed inside the server"),
     tls: tlsOf(pki),
   });
   await server.listen(config.securePort, config.bindAddress);
   parts.defer(async () => await server.close());
-  const renewal = setInterval(() => void renew(pki, server, log), DAY_MS);
+  const events = new EventRecorder({ client, clock: systemClock, log });
+  const nodeStream = await openNodeStream({
+    store,
+    client,
+    keys: keysOf(pki),
+    address: `${inUrl(config.bindAddress)}:${config.streamPort}`,
+    log,
+    recordEvent: (event) => events.record(event),
+  });
+  registerNodeStreamMetrics(nodeStream.hub, metrics.registry);
+  parts.defer(async () => await events.settled());
+  parts.defer(async () => await nodeStream.close());
+  const renewal = setInterval(() => void renew(pki, server, nodeStream, log), DAY_MS);
   parts.defer(() => clearInterval(renewal));
   const deps: ControllerDeps = {
     client,
@@ -158,17 +175,28 @@ async function openPki(config: ControlPlaneConfig): Promise<Pki> {
     dataDir: config.dataDir,
     dnsNames: [...serverNames(clusterDomain), ...tlsSans.filter((name) => parseIp(name) === undefined)],
     ipAddresses: [...new Set(anywhere ? addresses : [...addresses, bindAddress])],
-    serverUrl: `https://${host.includes(":") ? `[${host}]` : host}:${securePort}`,
+    serverUrl: `https://${inUrl(host)}:${securePort}`,
   });
+}
+
+/** An address as URLs have it. */
+function inUrl(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
 }
 
 function tlsOf(pki: Pki): { cert: string; key: string; ca: string } {
   return { cert: pki.server.certificatePem, key: pki.server.keyPem, ca: pki.authorityPem };
 }
 
-async function renew(pki: Pki, server: ApiServer, log: ControllerLog): Promise<void> {
+function keysOf(pki: Pki): ServerKeys {
+  return { authorityPem: pki.authorityPem, ...pki.server };
+}
+
+async function renew(pki: Pki, server: ApiServer, nodeStream: NodeStream, log: ControllerLog): Promise<void> {
   try {
-    if (await pki.renew()) server.setTls(tlsOf(pki));
+    if (!(await pki.renew())) return;
+    server.setTls(tlsOf(pki));
+    nodeStream.renew(keysOf(pki));
   } catch (error) {
     log.error({ error: String(error) }, "certificates could not be renewed");
   }
