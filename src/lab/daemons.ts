@@ -30,6 +30,8 @@ export async function startControlPlane(lab: LabDir, record: LabRecord): Promise
     CONTROL_PLANE.v4,
   ];
   argv.push("--service-cidr", ranges(record, SERVICE_CIDR), "--pod-cidr", ranges(record, POD_CIDR));
+  // Shorter than the default, so that a person can watch a node fail; agents say more often that they live.
+  argv.push("--node-monitor-grace-period", "10s");
   await startService(lab, record.mark, "control-plane", { namespace: CONTROL_PLANE_NS, argv });
 }
 
@@ -81,6 +83,8 @@ export async function startAgent(lab: LabDir, record: LabRecord, node: string): 
     ...STREAM_FLAGS,
     "--node-ip",
     nodeIp,
+    "--heartbeat-period",
+    "2s",
     "--state-dir",
     lab.folder("state", node, "agent"),
   ];
