@@ -20,7 +20,6 @@ import { Programming } from "./programming.ts";
 import type { ReconcilerStatus } from "./reconcile/status.ts";
 import { Reporting } from "./reporting.ts";
 import { LocalServices } from "./services/local-services.ts";
-import { ObjectUids } from "./services/object-uids.ts";
 import { type ServiceHealth, ServiceHealthServers } from "./services/service-health.ts";
 import type { AgentStatus } from "./status/agent-status.ts";
 import { openStatusSocket } from "./status/status-socket.ts";
@@ -44,7 +43,6 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #startedAtMs: number;
   readonly #metrics: AgentMetrics;
-  readonly #uids = new ObjectUids();
   readonly #programming: Programming;
   readonly #reporting: Reporting;
   readonly #preconditions: Preconditions;
@@ -64,9 +62,8 @@ export class Agent {
       clock,
       log,
       metrics,
-      observers: [this.#uids, new LocalServices(settings.nodeName, (wanted) => this.#serve(wanted))],
+      observers: [new LocalServices(settings.nodeName, (wanted) => this.#serve(wanted))],
       onReady: (status) => this.#ready(status),
-      onProblem: (problem) => this.#reporting.problem(problem),
       onNodeChange: () => this.#reporting.changed(),
     });
     this.#reporting = new Reporting({
@@ -77,7 +74,6 @@ export class Agent {
       metrics,
       addresses: () => this.#programming.config.primaryAddresses,
       readiness: () => this.#readiness(),
-      uidOf: (object) => this.#uids.get(object),
     });
     this.#preconditions = new Preconditions({
       host,
@@ -94,9 +90,13 @@ export class Agent {
       isHealthy: () => this.#programming.health.isHealthy,
       log,
       clock,
-      onBindFailure: ({ namespace, name, port }, message) => {
+      onBindFailure: ({ namespace, name, port, uid }, message) => {
         const text = `node ${settings.nodeName} cannot listen on healthCheckNodePort ${port}: ${message}`;
-        this.#reporting.event({ kind: "Service", namespace, name }, "FailedToStartServiceHealthcheck", text);
+        this.#reporting.event({ kind: "Service", namespace, name }, uid, {
+          type: "Warning",
+          reason: "FailedToStartServiceHealthcheck",
+          message: text,
+        });
       },
     });
     this.#metrics = new AgentMetrics(Object.keys(host.nft) as IpFamily[], () => this.#snapshot());

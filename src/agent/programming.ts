@@ -27,8 +27,6 @@ export interface ProgrammingOptions {
   readonly observers: readonly FeedListener[];
   /** The first complete state is in the kernel. Once. */
   readonly onReady: (status: ReconcilerStatus) => void;
-  /** A problem that was not there before. */
-  readonly onProblem: (problem: ObjectProblem) => void;
   /** Addresses, zone or object of this node changed. */
   readonly onNodeChange: () => void;
 }
@@ -152,6 +150,7 @@ export class Programming {
     onReady(status);
   }
 
+  /** The feed's acknowledgement carries them to the control plane, which makes Events of them. */
   #setProblems(problems: readonly ObjectProblem[]): void {
     const known = this.#problems;
     this.#problems = new Set(problems.map((problem) => JSON.stringify(problem)));
@@ -159,7 +158,6 @@ export class Programming {
       if (known.has(JSON.stringify(problem))) continue;
       const { object, reason, field, message } = problem;
       this.#options.log.warn({ object, reason, field }, message);
-      this.#options.onProblem(problem);
     }
   }
 }

@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { NodeReporter } from "../feed/feed.ts";
 import type { IpAddress } from "../model/ip.ts";
-import type { ObjectKey, ObjectProblem } from "../model/objects.ts";
+import type { ObjectKey } from "../model/objects.ts";
 import type { Clock } from "./clock.ts";
 import type { AgentSettings } from "./config/agent-settings.ts";
 import type { Logger } from "./log.ts";
@@ -17,6 +17,7 @@ import { KnownWorkloads } from "./workloads/known-workloads.ts";
 import { ManifestDirectory } from "./workloads/manifest-directory.ts";
 import { type RunProbe, runProbe } from "./workloads/run-probe.ts";
 import { alreadyRunning, systemctl, type WorkloadRuntime } from "./workloads/runtime.ts";
+import type { WorkloadEvent } from "./workloads/workload.ts";
 import { Workloads } from "./workloads/workloads.ts";
 
 export interface ReportingOptions {
@@ -27,7 +28,6 @@ export interface ReportingOptions {
   readonly metrics: () => AgentMetrics;
   readonly addresses: () => readonly IpAddress[];
   readonly readiness: () => { readonly isReady: boolean; readonly message: string };
-  readonly uidOf: (object: ObjectKey) => string;
   /** For tests; the real ones by default. */
   readonly facts?: MachineFacts;
   readonly runtime?: WorkloadRuntime;
@@ -68,19 +68,11 @@ export class Reporting {
     this.#registration?.changed();
   }
 
-  /** A user's object is refused on this node, wholly or in part. */
-  problem(problem: ObjectProblem): void {
-    const where = problem.field === "" ? "" : `${problem.field}: `;
-    this.#event(problem.object, this.#options.uidOf(problem.object), {
-      type: "Warning",
-      reason: problem.reason,
-      message: `node ${this.#options.settings.nodeName}: ${where}${problem.message}`,
-    });
-  }
-
-  /** An event about an object, for the control plane. */
-  event(object: ObjectKey, reason: string, message: string): void {
-    this.#event(object, this.#options.uidOf(object), { type: "Warning", reason, message });
+  /** Something happened to an object; goes to the control plane with the next report. */
+  event(object: ObjectKey, uid: string, event: WorkloadEvent): void {
+    const { settings, clock } = this.#options;
+    const common = { nodeName: settings.nodeName, nowMs: clock.now(), sequence: this.#sequence++ };
+    this.#registration?.event(eventObject({ object, uid, ...event, ...common }));
   }
 
   #pods() {
@@ -107,21 +99,11 @@ export class Reporting {
           { workload: `${namespace}/${name}`, reason: event.reason },
           event.message,
         );
-        this.#event({ kind: "Pod", namespace, name }, hash, event);
+        this.event({ kind: "Pod", namespace, name }, hash, event);
       },
       onProbe: ({ manifest: { namespace, name } }, { type, after }) => {
         metrics().probe({ type, result: after.lastSeen ?? "unknown", namespace, pod: name });
       },
     });
-  }
-
-  #event(
-    object: ObjectKey,
-    uid: string,
-    event: { readonly type: "Normal" | "Warning"; readonly reason: string; readonly message: string },
-  ): void {
-    const { settings, clock } = this.#options;
-    const common = { nodeName: settings.nodeName, nowMs: clock.now(), sequence: this.#sequence++ };
-    this.#registration?.event(eventObject({ object, uid, ...event, ...common }));
   }
 }

@@ -69,7 +69,8 @@ export class LocalServices implements FeedListener {
   #setService(name: string, service: Service): void {
     const { type, externalTrafficPolicy, healthCheckNodePort: port, meta } = service;
     if (type === "LoadBalancer" && externalTrafficPolicy === "Local" && port > 0) {
-      this.#services.set(name, { namespace: meta.namespace, name: meta.name, port, localEndpoints: 0 });
+      const { namespace, name: own, uid } = meta;
+      this.#services.set(name, { namespace, name: own, uid, port, localEndpoints: 0 });
       this.#isDirty = true;
     } else if (this.#services.delete(name)) this.#isDirty = true;
   }

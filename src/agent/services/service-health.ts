@@ -12,6 +12,7 @@ import type { Logger } from "../log.ts";
 export interface ServiceHealth {
   readonly namespace: string;
   readonly name: string;
+  readonly uid: string;
   /** 1–65535. */
   readonly port: number;
   /** Distinct addresses of ready endpoints on this node, over all ports. */
