@@ -123,20 +123,28 @@ export class SqliteEngine implements StoreEngine {
     return { entries, revision, remaining };
   }
 
+  /** Costs what changed since the revision, and the page. */
   #listOld(request: ListRequest, start: string, revision: number): ListResult {
     const end = prefixEnd(request.prefix);
-    const state = new Map<string, Entry>();
-    for (const row of this.#run.list.all(start, end, -1)) state.set(text(row["key"]), entryOf(row));
-    // Newest first: the last one applied is the first change after the revision, which says what was there before.
+    const before = new Map<string, Entry | undefined>();
+    // Newest first: the last one kept is the first change after the revision, which says what was there before.
     for (const row of this.#run.changedAfter.all(revision, start, end)) {
-      const key = text(row["key"]);
-      const before = previousOf(row);
-      if (before === undefined) state.delete(key);
-      else state.set(key, before);
+      before.set(text(row["key"]), previousOf(row));
     }
-    const found = [...state.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    // So many that a page is left when all changed keys are among them.
+    const enough = request.limit === undefined ? -1 : request.limit + before.size + 1;
+    const rows = this.#run.list.all(start, end, enough).map(entryOf);
+    const isWhole = enough < 0 || rows.length < enough;
+    const last = rows.at(-1)?.key ?? "";
+    const found = rows.filter(({ key }) => !before.has(key));
+    for (const entry of before.values()) {
+      if (entry !== undefined && (isWhole || entry.key <= last)) found.push(entry);
+    }
+    found.sort((one, two) => (one.key < two.key ? -1 : 1));
     const entries = found.slice(0, request.limit ?? found.length);
-    return { entries, revision, remaining: found.length - entries.length };
+    // Behind the rows that were read it is counted as it is now: an estimate that is never wrongly zero.
+    const behind = isWhole ? 0 : count(this.#run.countAfter.get(last, end)?.["n"]);
+    return { entries, revision, remaining: found.length - entries.length + behind };
   }
 
   transact(transaction: Transaction): Committed {

@@ -160,6 +160,43 @@ export function storeConformance(backend: StoreBackend): void {
       assert.equal(page.remaining, 1);
     });
 
+    each("pages at an old revision are its state, whatever happens meanwhile", async (store) => {
+      // A small fixed generator: the same histories on every run.
+      let seed = 7;
+      const random = (below: number): number => {
+        seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+        return Math.floor(seed / 65_536) % below;
+      };
+      const change = async (): Promise<void> => {
+        const key = `/a/${String(random(40)).padStart(2, "0")}`;
+        if (random(3) === 0) await remove(store, key);
+        else await put(store, key, String(random(1000)));
+      };
+      for (let index = 0; index < 60; index += 1) await change();
+      for (let round = 0; round < 10; round += 1) {
+        const wanted = await store.list({ prefix: "/a/" });
+        const seen: string[] = [];
+        for (let after: string | undefined; ; ) {
+          await change();
+          await change();
+          const { revision } = wanted;
+          const page = await store.list({
+            prefix: "/a/",
+            limit: 1 + random(6),
+            revision,
+            ...(after === undefined ? {} : { after }),
+          });
+          seen.push(...page.entries.map(({ key, value }) => `${key}=${value}`));
+          if (page.remaining === 0) break;
+          after = page.entries.at(-1)?.key;
+        }
+        assert.deepEqual(
+          seen,
+          wanted.entries.map(({ key, value }) => `${key}=${value}`),
+        );
+      }
+    });
+
     each("a watch delivers old changes, then live ones, without a gap", async (store) => {
       const from = await put(store, "/a/x", "1");
       await put(store, "/a/x", "2");
