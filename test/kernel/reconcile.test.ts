@@ -133,10 +133,19 @@ if (insideNamespace()) {
       String(elements),
     );
 
-    const listing = nft(["list", "ruleset"]);
-    nft(["-f", "-"], `flush ruleset\n${listing}`);
-    assert.equal(nft(["list", "ruleset"]), listing);
     agent.stop();
+    nft(["flush", "ruleset"]);
+  });
+
+  test("nft lists both tables and loads its own listing again", async () => {
+    const agent = new Agent();
+    await agent.feed(many(500), true);
+    agent.stop();
+    const listing = nft(["list", "ruleset"]);
+    assert.match(listing, /table ip nodeplane/);
+    assert.match(listing, /table ip6 nodeplane/);
+    nft(["-f", "-"], `flush ruleset\n${listing}`);
+    assert.equal(nft(["list", "ruleset"]).length, listing.length);
     nft(["flush", "ruleset"]);
   });
 

@@ -31,8 +31,11 @@ export const BASE_CHAINS: readonly NftChain[] = [
   { name: "filter-output", base: { type: "filter", hook: "output", priority: 0 } },
 ];
 
-/** Slot counts at which classes end. A unit of n slots is in the first class that is not below n. */
-export const SIZE_CLASSES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192] as const;
+/**
+ * Slot counts at which classes end. A unit of n slots is in the first class that is not below n. Few classes, so that a
+ * verdict seldom changes: docs/adr/0021.
+ */
+export const SIZE_CLASSES = [4, 16, 64, 256, 1024, 8192] as const;
 
 export function sizeClass(slots: number): number {
   for (const size of SIZE_CLASSES) if (slots <= size) return size;
