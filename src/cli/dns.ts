@@ -11,6 +11,7 @@ import type { Feed } from "../feed/feed.ts";
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { formatFileProblem } from "../feed/files/object-folder.ts";
 import { StreamFeed } from "../feed/stream/stream-feed.ts";
+import { NodeplaneError } from "../model/errors.ts";
 import type { ObjectKind } from "../model/objects.ts";
 import { VERSION } from "../model/version.ts";
 import type { CommandIo } from "./command.ts";
@@ -60,6 +61,12 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
     onReady: (addresses) => void notify.notify("READY=1", `STATUS=Answering on ${addresses.join(" ")}`),
     ...(flags.localAddresses.length === 0 ? {} : { localAddresses: flags.localAddresses }),
   };
+  if (flags.objects !== undefined && !existsSync(flags.objects)) {
+    throw new NodeplaneError("FILE_UNREADABLE", {
+      path: flags.objects,
+      detail: "there is no such file or folder",
+    });
+  }
   const daemon = new DnsDaemon(options);
   if (flags.check) {
     daemon.check();

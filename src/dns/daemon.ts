@@ -88,9 +88,11 @@ export class DnsDaemon {
     this.#follow(instance);
     this.#hash = loaded.hash;
     this.#options.log.info("listening", { addresses: this.#server.addresses() });
+    const ended = new AbortController();
     try {
-      await Promise.race([this.#broken.promise, this.#serve(signal)]);
+      await Promise.race([this.#broken.promise, this.#serve(AbortSignal.any([signal, ended.signal]))]);
     } finally {
+      ended.abort();
       await this.#stop();
       this.#source?.abort.abort();
     }

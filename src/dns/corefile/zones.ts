@@ -39,8 +39,10 @@ function expandCidr(cidr: Cidr): readonly string[] | undefined {
   const isV4 = ipFamily(cidr.address) === "ip";
   const unitBits = isV4 ? 8 : 4;
   const bytes = ipToBytes(cidr.address);
-  const wholeUnits = Math.floor(cidr.prefixBits / unitBits);
-  const restBits = cidr.prefixBits % unitBits;
+  // A zone of single addresses serves nobody: what is smaller than an octet zone is widened to it, as in CoreDNS.
+  const prefixBits = isV4 ? Math.min(24, cidr.prefixBits) : cidr.prefixBits;
+  const wholeUnits = Math.floor(prefixBits / unitBits);
+  const restBits = prefixBits % unitBits;
   const unitAt = (index: number): number =>
     isV4 ? (bytes[index] ?? 0) : ((bytes[index >> 1] ?? 0) >> (index % 2 === 0 ? 4 : 0)) & 15;
   const label = (value: number): string => value.toString(isV4 ? 10 : 16);

@@ -42,7 +42,7 @@ export class CachePlugin implements Plugin {
     if (longestZone(query.lowerName, this.#options.zones) === undefined) return rest(query);
     const key = keyOf(query);
     const nowMs = this.#now();
-    const entry = this.#denial.get(key) ?? this.#success.get(key);
+    const entry = this.#find(key, nowMs);
     this.#metrics.request(query.labels);
     if (entry === undefined) return this.#miss(query, rest, key);
     const left = leftSeconds(entry, nowMs);
@@ -61,6 +61,17 @@ export class CachePlugin implements Plugin {
   #miss(query: DnsQuery, rest: Rest, key: string): Outcome | Promise<Outcome> {
     this.#metrics.miss(query.labels);
     return this.#fetch(query, rest, key);
+  }
+
+  /** A failure is no reason to forget an answer that may still be served. */
+  #find(key: string, nowMs: number): CacheEntry | undefined {
+    const denial = this.#denial.get(key);
+    if (denial === undefined) return this.#success.get(key);
+    if (denial.verdict !== "failure") return denial;
+    const success = this.#success.get(key);
+    if (success === undefined) return denial;
+    const staleMs = this.#options.stale?.forMs ?? 0;
+    return leftSeconds(success, nowMs) * 1000 + staleMs > 0 ? success : denial;
   }
 
   /** Asks the rest of the chain, or waits for who asks it already. */

@@ -33,7 +33,7 @@ function parseRule(directive: Directive, context: SetupContext): Rule {
     to: (option) => {
       expectArgs(option, 1, 1000, "to ADDRESS…|*");
       for (const text of option.args) {
-        const range = parseRange(text.replace(/:53$/, ""));
+        const range = parseRange(text) ?? parseRange(text.replace(/:53$/, ""));
         if (text === "*") isOpen = true;
         else if (range === undefined)
           throw corefileError(option, "to", `"${text}" is no address; allowed: IP, CIDR, *`);
