@@ -270,7 +270,7 @@ export class StreamFeed implements Feed, NodeReporter {
       try {
         work = receiver.take(message);
       } catch (error) {
-        return this.#broken(error, receiver);
+        work = this.#broken(error, receiver);
       }
       if (work !== undefined) return this.#drainAfter(work, receiver);
       this.#later().credits++;

@@ -1,5 +1,6 @@
 /** The node stream over real sockets: resume, credits, acknowledgements, refusals, skew, reports. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { MemorySource } from "../../../src/control-plane/node-stream/memory-source.ts";
@@ -208,5 +209,63 @@ suite("node stream", { timeout: 60_000 }, () => {
       certificateFile: join(import.meta.dirname, "stream-fixture.ts"),
     });
     await assert.rejects(broken.ended, { code: "CONFIG_INVALID" });
+  });
+
+  test("kept state: a node boots from it while the control plane is gone, and resumes without a snapshot", async () => {
+    const stateDir = join(fixture.folder, "state");
+    fixture.source.apply([service("a"), service("b", "10.96.0.11")]);
+    const first = await fixture.client("n1", { stateDir });
+    await until(() => first.recorder.names.length === 2, "snapshot");
+    fixture.source.apply([service("c", "10.96.0.12")]);
+    await until(() => first.recorder.names.length === 3, "difference");
+    await first.stop();
+    await fixture.stopServer();
+    const second = await fixture.client("n1", { stateDir });
+    await until(() => second.feed.synced, "boot from disk");
+    assert.deepEqual(second.recorder.names, ["a", "b", "c"]);
+    assert.deepEqual(second.recorder.batches[0]?.batch, {
+      revision: 3n,
+      snapshot: true,
+      origin: "persisted",
+      changedAtMs: 0,
+    });
+    assert.ok(second.feed.ageSeconds() > 0);
+    second.feed.acknowledge({ revision: 3n, refused: [] });
+    fixture.source.apply([serviceKey("a")]);
+    await fixture.startServer();
+    await until(() => second.recorder.names.length === 2, "catch up");
+    assert.equal(second.feed.counters.snapshots, 0);
+    assert.equal(second.feed.ageSeconds(), 0);
+    await until(
+      () => fixture.hub.statuses()[0]?.programmedRevision === 3,
+      "acknowledgement from before the stream",
+    );
+  });
+
+  test("kept state of other sets is used to boot, then everything is fetched anew", async () => {
+    const stateDir = join(fixture.folder, "state");
+    const namespace = {
+      kind: "Namespace",
+      meta: { namespace: "", name: "x", uid: "", creationTimestampMs: 0, labels: {}, annotations: {} },
+    } as const;
+    fixture.source.apply([service("a"), namespace]);
+    const first = await fixture.client("n1", { stateDir });
+    await until(() => first.recorder.names.length === 1, "snapshot");
+    await first.stop();
+    const second = await fixture.client("n1", { stateDir, sets: ["Service", "Namespace"] });
+    await until(() => second.recorder.names.length === 2, "with namespaces");
+    assert.equal(second.feed.counters.snapshots, 1);
+    assert.equal(second.recorder.batches[0]?.batch.origin, "persisted");
+  });
+
+  test("a folder that cannot be written to is told, and everything goes on without it", async () => {
+    const stateDir = join(fixture.folder, "state");
+    writeFileSync(stateDir, "a file in the way");
+    fixture.source.apply([service("a")]);
+    const { recorder, problems } = await fixture.client("n1", { stateDir });
+    await until(() => recorder.names.length === 1, "snapshot");
+    fixture.source.apply([service("b")]);
+    await until(() => recorder.names.length === 2, "difference");
+    assert.match(problems.join("; "), /STATE|persisted state|nothing is kept on disk/);
   });
 });
