@@ -38,6 +38,11 @@ function configuration(topology: Topology, config: AgentConfig, mode: Mode): Rec
   };
 }
 
+/** The agent did not start, or did not program what it was given; the message ends with its last words. */
+export class AgentFailed extends Error {
+  override readonly name = "AgentFailed";
+}
+
 export class AgentUnderTest {
   readonly #topology: Topology;
   readonly #folder: string;
@@ -92,8 +97,9 @@ export class AgentUnderTest {
         now.revision === now.receivedRevision &&
         now.pendingSinceMs === undefined;
       if (isLive && (before === undefined || now.revision !== before.revision)) return;
-      if (this.#exit !== undefined) throw new Error(`${this.#exit}\n${this.logTail()}`);
-      if (Date.now() > deadline) throw new Error(`objects are not programmed after 20 s\n${this.logTail()}`);
+      if (this.#exit !== undefined) throw new AgentFailed(`${this.#exit}\n${this.logTail()}`);
+      if (Date.now() > deadline)
+        throw new AgentFailed(`objects are not programmed after 20 s\n${this.logTail()}`);
       await sleep(POLL_MS);
     }
   }
@@ -102,8 +108,9 @@ export class AgentUnderTest {
   async started(): Promise<void> {
     const deadline = Date.now() + PROGRAMMED_TIMEOUT_MS;
     while ((await this.#programmed())?.programmed !== true) {
-      if (this.#exit !== undefined) throw new Error(`${this.#exit}\n${this.logTail()}`);
-      if (Date.now() > deadline) throw new Error(`the agent is not ready after 20 s\n${this.logTail()}`);
+      if (this.#exit !== undefined) throw new AgentFailed(`${this.#exit}\n${this.logTail()}`);
+      if (Date.now() > deadline)
+        throw new AgentFailed(`the agent is not ready after 20 s\n${this.logTail()}`);
       await sleep(POLL_MS * 5);
     }
   }

@@ -171,6 +171,11 @@ const SPEC = [
   "internalTrafficPolicy",
   "healthCheckNodePort",
   "sessionAffinity",
+  "externalName",
+  "publishNotReadyAddresses",
+  "trafficDistribution",
+  "ipFamilies",
+  "ipFamilyPolicy",
 ] as const;
 
 function readService(at: At): FixtureService {
@@ -345,10 +350,14 @@ function readTopology(at: At): Topology {
     range.fields(["v4", "v6"]);
     return [...range.map().values()].map((item) => item.text());
   };
+  const addresses = get("addresses").map();
+  for (const role of ["node", "pod", "ext"]) {
+    if (!addresses.has(role)) get("addresses").fail(`must have an address of ${role}`);
+  }
   return {
     nodeName: get("node_name").text(),
     zoneLabel: get("node_zone_label").text(),
-    addresses: Object.fromEntries([...get("addresses").map()].map(([role, item]) => [role, item.address()])),
+    addresses: Object.fromEntries([...addresses].map(([role, item]) => [role, item.address()])),
     localCidrs: ranges(get("local_traffic_cidr")),
     serviceCidrs: ranges(get("service_cidrs")),
   };

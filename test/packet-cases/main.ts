@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { AgentFailed } from "./agent.ts";
 import { type Case, CaseFileError, type Expectation, MODES, type Mode, readCaseFile } from "./case-file.ts";
 import { play } from "./play.ts";
 
@@ -90,7 +91,7 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const usage = error instanceof UsageError || (error instanceof TypeError && "code" in error);
-  const expected = usage || error instanceof CaseFileError;
+  const expected = usage || error instanceof CaseFileError || error instanceof AgentFailed;
   process.stderr.write(
     `packet-cases: ${expected ? (error as Error).message : ((error as Error).stack ?? String(error))}\n`,
   );

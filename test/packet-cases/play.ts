@@ -13,7 +13,7 @@ import { NetProbe, type Outcomes } from "./netprobe.ts";
 import { PacketTopology } from "./topology.ts";
 
 /** Attempts for a case that expects several backends, one, or none. */
-const ATTEMPTS = { several: 240, one: 24, none: 6 };
+const ATTEMPTS = { several: 240, severalRaw: 64, one: 24, none: 6 };
 const ANSWER_TIMEOUT_MS = 3_000;
 /** How long nothing may come back for a packet that must be dropped: covers a TCP client's first repetition. */
 const SILENCE_MS = 1_500;
@@ -127,7 +127,11 @@ class Player {
 
   /** A node that talks to itself by a foreign address, or a stranger that sends to a loopback address. */
   #changesNetwork({ packet }: Case): boolean {
-    const foreign = packet.src !== undefined && packet.src === packet.dst && !this.#isLoopback(packet.dst);
+    const foreign =
+      packet.from.startsWith("node") &&
+      packet.src !== undefined &&
+      !this.#isLoopback(packet.src) &&
+      !this.#network.nodeAddresses().includes(packet.src);
     return foreign || (this.#isLoopback(packet.dst) && !packet.from.startsWith("node"));
   }
 
@@ -138,7 +142,9 @@ class Player {
     try {
       if (this.#changesNetwork(item)) {
         const loopback = this.#isLoopback(packet.dst);
-        undo = loopback ? this.#network.exposeLoopback(packet.dst) : this.#network.holdOnNode(packet.dst);
+        undo = loopback
+          ? this.#network.exposeLoopback(packet.dst)
+          : this.#network.holdOnNode(packet.src ?? packet.dst);
       }
       failure = await this.#attempt(item);
     } catch (error) {
@@ -151,19 +157,21 @@ class Player {
 
   async #attempt(item: PlayOptions["cases"][number]): Promise<string | undefined> {
     const { packet, expect } = item;
-    const netns = this.#network.netns(this.#roleOf(item));
     const source = packet.src ?? this.#options.file.topology.addresses[packet.from] ?? "";
+    const role = this.#roleOf(item);
+    if (packet.src !== undefined && (role === "pod" || role === "ext")) {
+      this.#network.addClientAddress(role, packet.src);
+    }
     await this.#catchUncaptured(item);
     const silent = expect.result === "DROP";
-    const count =
-      expect.backends.length > 1
-        ? ATTEMPTS.several
-        : expect.backends.length === 1
-          ? ATTEMPTS.one
-          : ATTEMPTS.none;
+    const several = packet.proto === "SCTP" ? ATTEMPTS.severalRaw : ATTEMPTS.several;
+    const wanted = expect.backends.length;
+    const count = wanted > 1 ? several : wanted === 1 ? ATTEMPTS.one : ATTEMPTS.none;
+    const netns = this.#network.netns(role);
     const order = { netns, proto: packet.proto, source, destination: packet.dst, port: packet.port };
     const timeoutMs = silent ? SILENCE_MS : ANSWER_TIMEOUT_MS;
-    const control = (): Promise<Outcomes> => this.#control(netns, source);
+    const ownSource = this.#isLoopback(source) || this.#changesNetwork(item);
+    const control = (): Promise<Outcomes> => this.#control(netns, source, !ownSource);
     const before = silent ? [await control()] : [];
     const outcomes = await this.#probe.probe({ ...order, count, timeoutMs });
     const after = silent ? [await control()] : [];
@@ -187,13 +195,13 @@ class Player {
     return this.#network.backendRole(found.addr, found.local);
   }
 
-  #control(netns: string, source: string): Promise<Outcomes> {
-    const local = this.#isLoopback(source);
+  /** One connection that must be answered; `bound`: from the very address of the case. */
+  #control(netns: string, source: string, bound: boolean): Promise<Outcomes> {
     const destination = CONTROL[familyOf(source)];
     return this.#probe.probe({
       netns,
       proto: "TCP",
-      ...(local ? {} : { source }),
+      ...(bound ? { source } : {}),
       destination,
       port: CONTROL.port,
       count: 1,

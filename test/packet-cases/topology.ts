@@ -115,6 +115,15 @@ export class PacketTopology {
     this.namespaces.batch([...new Set(lines)], "node");
   }
 
+  /** Gives a client (pod or ext) a further address and the node a route to it. */
+  addClientAddress(role: "pod" | "ext", address: string): void {
+    const known = Object.values(this.#file.topology.addresses);
+    if (known.includes(address) || this.#claimed.has(`${role} ${address}`)) return;
+    this.#claimed.add(`${role} ${address}`);
+    this.namespaces.batch([`addr add ${host(address)} dev eth0${isV6(address) ? " nodad" : ""}`], role);
+    this.namespaces.batch([`route replace ${host(address)} dev ${role === "ext" ? "eth0" : "pod"}`], "node");
+  }
+
   /** Makes an address that nobody has end at out: what it answers goes back through the node. */
   claimBeyondNode(address: string): void {
     if (this.#claimed.has(address)) return;

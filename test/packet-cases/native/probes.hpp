@@ -46,7 +46,8 @@ class Prober {
   explicit Prober(const Probe& probe)
       : probe_(probe),
         destination_(address_of(probe.destination, port_number())),
-        random_(std::random_device{}()) {}
+        random_(std::random_device{}()),
+        first_port_(32768 + static_cast<std::uint32_t>(random_() % 8000)) {}
 
   Outcomes run() {
     constexpr int kWave = 64;
@@ -114,7 +115,8 @@ class Prober {
     if (probe_.proto == Proto::icmp) send_echo(attempt);
     if (probe_.proto == Proto::sctp) {
       attempt.tag = static_cast<std::uint32_t>(random_()) | 1U;
-      attempt.source_port = 32768 + static_cast<std::uint32_t>(random_() % 28000);
+      // Every raw socket sees the answers to all of them: no two may have one port.
+      attempt.source_port = first_port_ + started_++ % 20000;
       const auto packet = sctp_packet({kInit, attempt.source_port, probe_.port, 0, attempt.tag, ""});
       send(attempt, packet.data(), packet.size());
     }
@@ -197,6 +199,8 @@ class Prober {
   Probe probe_;
   Address destination_;
   std::mt19937 random_;
+  std::uint32_t first_port_;
+  std::uint32_t started_ = 0;
   Outcomes outcomes_;
 };
 
