@@ -101,6 +101,7 @@ export class Reporting {
         );
         this.event({ kind: "Pod", namespace, name }, hash, event);
       },
+      onRemoved: ({ manifest: { namespace, name } }) => metrics().forgetWorkload(namespace, name),
       onProbe: ({ manifest: { namespace, name } }, { type, after }) => {
         metrics().probe({ type, result: after.lastSeen ?? "unknown", namespace, pod: name });
       },

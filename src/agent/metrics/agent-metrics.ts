@@ -157,6 +157,14 @@ export class AgentMetrics {
     this.#probes.inc({ probe_type: type, result, namespace, pod });
   }
 
+  /** A workload is gone: so are its series, or they would pile up. */
+  forgetWorkload(namespace: string, pod: string): void {
+    for (const probe_type of ["startup", "liveness", "readiness"]) {
+      for (const result of ["success", "failure"])
+        this.#probes.remove({ probe_type, result, namespace, pod });
+    }
+  }
+
   #buildInfo(): void {
     const { major, minor, patch } = KUBERNETES_VERSION;
     this.#gauge("kubernetes_build_info", "Version of the Kubernetes API that is spoken", [

@@ -1,9 +1,8 @@
 /** Layer agent. What a Node object says of the machine, read once at start. A file that is missing is an empty text. */
 import { readFileSync } from "node:fs";
-import { arch, cpus, hostname, release, totalmem } from "node:os";
+import { arch, cpus, release, totalmem } from "node:os";
 
 export interface MachineFacts {
-  readonly hostname: string;
   readonly machineId: string;
   readonly systemUuid: string;
   readonly bootId: string;
@@ -21,7 +20,6 @@ export function readMachineFacts(): MachineFacts {
   const osRelease = readText("/etc/os-release");
   const pretty = /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1];
   return {
-    hostname: hostname(),
     machineId: readText("/etc/machine-id"),
     systemUuid: readText("/sys/class/dmi/id/product_uuid"),
     bootId: readText("/proc/sys/kernel/random/boot_id"),

@@ -41,7 +41,7 @@ export function nodeObject(input: NodeObjectInput): ApiObject {
     status: {
       addresses: [
         ...addresses.map((address) => ({ type: "InternalIP", address })),
-        { type: "Hostname", address: facts.hostname },
+        { type: "Hostname", address: name },
       ],
       capacity: resources,
       allocatable: resources,

@@ -27,6 +27,8 @@ export interface WorkloadsOptions {
   readonly onChange: () => void;
   readonly onEvent: (workload: Workload, event: WorkloadEvent) => void;
   readonly onProbe: (workload: Workload, probe: ProbeEvent) => void;
+  /** Its manifest is gone. */
+  readonly onRemoved: (workload: Workload) => void;
 }
 
 interface Entry {
@@ -92,7 +94,7 @@ export class Workloads {
   }
 
   #apply(state: ManifestFolderState): void {
-    const { log, onChange } = this.#options;
+    const { log, onChange, onRemoved } = this.#options;
     const before = new Set(this.#problems);
     for (const problem of state.problems)
       if (!before.has(problem)) log.error({ problem }, "a manifest is refused");
@@ -106,7 +108,9 @@ export class Workloads {
       workload.stop();
       this.#entries.delete(name);
       changed = true;
-      if (found === undefined) log.info({ workload: name }, "workload removed");
+      if (found !== undefined) continue;
+      onRemoved(workload);
+      log.info({ workload: name }, "workload removed");
     }
     for (const [name, found] of wanted) {
       if (this.#entries.has(name)) continue;

@@ -29,6 +29,25 @@ RemainAfterExit=yes
 ExecStart=/bin/sh -c "nft -n list ruleset > /tmp/ruleset"
 `;
 
+/** Its start cures what its probe looks at. */
+const WORKLOAD = `[Unit]
+DefaultDependencies=no
+[Service]
+ExecStartPre=/bin/rm -f /run/workload-is-dead
+ExecStart=/bin/sleep infinity
+`;
+
+const MANIFEST = `apiVersion: v1
+kind: Pod
+metadata:
+  name: w
+  annotations: {nodeplane.dev/pod-ip: 10.244.0.9, nodeplane.dev/unit: workload.service}
+spec:
+  containers:
+  - name: c
+    livenessProbe: {exec: {command: [test, "!", -e, /run/workload-is-dead]}, periodSeconds: 1, failureThreshold: 1}
+`;
+
 const PROXY =
   "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: n1\n";
 const AGENT_CONFIG = "apiVersion: nodeplane.dev/v1alpha1\nkind: AgentConfiguration\n";
@@ -53,6 +72,8 @@ function machine(config: string): SystemdMachine {
   made.install(AGENT);
   made.write(`systemd/system/${AGENT}.d/test.conf`, DROP_IN);
   made.write("systemd/system/look.service", LOOK);
+  made.write("systemd/system/workload.service", WORKLOAD);
+  made.write("nodeplane/manifests/w.yaml", MANIFEST);
   made.write("nodeplane/agent.yaml", config);
   made.write("nodeplane/objects.jsonl", objects());
   return made;
@@ -107,6 +128,19 @@ test("status works under the unit's restrictions, and forwarding is set", () => 
   const status = JSON.parse(standalone.run("nodeplane", "status", "-o", "json")) as Record<string, unknown>;
   assert.equal(status["ready"], true);
   assert.equal(standalone.run("cat", "/proc/sys/net/ipv4/ip_forward"), "1");
+});
+
+test("a failed liveness probe restarts the unit of the workload, from inside the agent's restrictions", async () => {
+  const unit = "workload.service";
+  standalone.run("systemctl", "start", unit);
+  const pid = () => standalone.run("systemctl", "show", "--property=MainPID", "--value", unit);
+  const before = pid();
+  standalone.run("sh", "-c", "echo gone > /run/workload-is-dead");
+  for (let i = 0; i < 100 && (pid() === before || standalone.state(unit) !== "active"); i++) await delay(100);
+  assert.notEqual(pid(), before);
+  assert.equal(standalone.state(unit), "active");
+  const status = standalone.run("nodeplane", "status");
+  assert.match(status, /ready {5}default\/w {2}10\.244\.0\.9, 1 restarts/);
 });
 
 test("a killed agent comes back and changes nothing; a stopped one leaves its rules", async () => {
