@@ -4,7 +4,8 @@ import { suite, test } from "node:test";
 import { KINDS } from "../../src/control-plane/kinds/index.ts";
 import { encodeMessage, sealEnvelope } from "../../src/control-plane/registry/protobuf.ts";
 import { WIDGET } from "../unit/control-plane/widget.ts";
-import { at, kubectls, listAt, parse, parseEvents, startApi } from "./support/api-server.ts";
+import { at, listAt, parse, parseEvents, startApi } from "./support/api-server.ts";
+import { findKubectls } from "./support/kubectls.ts";
 
 const WIDGETS = "/apis/example.io/v1/namespaces/default/widgets";
 
@@ -15,12 +16,12 @@ metadata: {name: one, labels: {app: a}}
 spec: {colour: red, parts: [{name: bolt, count: 0}, {name: nut}]}
 `;
 
-const found = kubectls();
+const found = await findKubectls();
 test("a kubectl is there", () =>
-  assert.notEqual(found.length, 0, "no kubectl on PATH or in NODEPLANE_KUBECTLS"));
+  assert.notEqual(found.length, 0, "no kubectl on PATH, in NODEPLANE_KUBECTLS or from Debian"));
 
-for (const path of found) {
-  suite(`widget with ${path}`, () => {
+for (const { path, version } of found) {
+  suite(`widget with kubectl ${version}`, () => {
     test("discovery, explain, tables, patches, scale, status", async (t) => {
       const { kubectl, kubectlFails } = await startApi(t, [...KINDS, WIDGET], path);
       const resources = await kubectl(["api-resources", "--api-group=example.io", "--no-headers"]);
@@ -54,7 +55,12 @@ for (const path of found) {
       assert.match(
         await kubectlFails(
           ["create", "-f", "-"],
-          "{apiVersion: example.io/v1, kind: Widget, metadata: {name: two}, spec: {}}",
+          JSON.stringify({
+            apiVersion: "example.io/v1",
+            kind: "Widget",
+            metadata: { name: "two" },
+            spec: {},
+          }),
         ),
         /spec\.colour: Required value|missing required field "colour"/,
       );

@@ -46,19 +46,12 @@ export const notSupported = (field: string, badValue: Json, supported: readonly 
       ? ""
       : `supported values: ${supported.map((value) => JSON.stringify(value)).join(", ")}`,
 });
-export const notFound = (field: string, badValue: Json): FieldError => {
-  return { type: "NotFound", field, badValue, detail: "" };
-};
 export const tooLong = (field: string, maxBytes: number): FieldError => {
   return { type: "TooLong", field, detail: `may not be more than ${maxBytes} bytes` };
 };
 export const tooMany = (field: string, count: number, max: number): FieldError => {
   return { type: "TooMany", field, badValue: count, detail: `must have at most ${max} items` };
 };
-export const typeInvalid = (field: string, badValue: Json, detail: string): FieldError => {
-  return { type: "TypeInvalid", field, badValue, detail };
-};
-export const internal = (field: string, detail: string): FieldError => ({ type: "Internal", field, detail });
 
 /** `details.causes[].reason` of the error. */
 export function reasonOf(error: FieldError): string {

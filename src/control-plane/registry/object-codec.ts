@@ -4,7 +4,7 @@
  */
 import type { Entry } from "../store/store.ts";
 import type { ApiObject } from "./json.ts";
-import { apiVersionOf, type Kind } from "./kind.ts";
+import type { Kind } from "./kind.ts";
 
 /** A private copy. */
 export function readObject(kind: Kind, entry: Entry): ApiObject {
@@ -31,17 +31,6 @@ export function writeObject(kind: Kind, object: ApiObject): string {
   const { apiVersion, kind: kindName, metadata, ...rest } = stored;
   const { resourceVersion: _, managedFields: __, ...kept } = metadata;
   return JSON.stringify({ apiVersion, kind: kindName, metadata: kept, ...rest });
-}
-
-/** Sets what every object of a kind carries. */
-export function withType(kind: Kind, object: Omit<ApiObject, "apiVersion" | "kind">): ApiObject {
-  const { metadata, ...rest } = object;
-  return {
-    ...rest,
-    apiVersion: apiVersionOf(kind),
-    kind: kind.kind,
-    metadata: metadata as ApiObject["metadata"],
-  };
 }
 
 /** RFC 3339 with seconds, as metadata has it. */

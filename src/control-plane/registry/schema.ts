@@ -83,7 +83,6 @@ export const string = scalar("string");
 export const bool = scalar("bool");
 export const int32 = scalar("int32");
 export const int64 = scalar("int64");
-export const double = scalar("double");
 export const bytes = scalar("bytes");
 export const time = scalar("time");
 export const microTime = scalar("microTime");

@@ -144,7 +144,7 @@ export async function startApi(
       return { cert: node.certificatePem, key: node.keyPem };
     },
     request: async (path, options = {}) =>
-      await send({ port, ca, path, ...options, as: "as" in options ? options.as : admin }),
+      await sendRequest({ port, ca, path, ...options, as: "as" in options ? options.as : admin }),
     kubectl: async (args, input = "") => {
       const { code, out, error } = await run(args, input);
       if (code !== 0) throw new Error(`kubectl ${args.join(" ")}: ${error}`);
@@ -158,13 +158,22 @@ export async function startApi(
   };
 }
 
-interface Sending extends RequestOptions {
+export interface Sending extends RequestOptions {
   readonly port: number;
   readonly ca: string;
   readonly path: string;
 }
 
-async function send({ port, ca, path, method = "GET", headers = {}, body, as }: Sending): Promise<Answer> {
+/** One request on a connection of its own. */
+export async function sendRequest({
+  port,
+  ca,
+  path,
+  method = "GET",
+  headers = {},
+  body,
+  as,
+}: Sending): Promise<Answer> {
   return await new Promise((resolve, reject) => {
     const client = as === undefined ? {} : as;
     // Node sends no length with a DELETE by itself.
