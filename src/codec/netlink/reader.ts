@@ -100,11 +100,6 @@ export function attributeText(buffer: Uint8Array, attribute: Attribute): string 
   return decoder.decode(buffer.subarray(attribute.start, end));
 }
 
-/** A copy of the attribute's value. */
-export function attributeBytes(buffer: Uint8Array, attribute: Attribute): Uint8Array {
-  return buffer.slice(attribute.start, attribute.end);
-}
-
 /** What an NLMSG_ERROR message says. `errno` is positive, 0 for an acknowledgement. */
 export interface NetlinkError {
   readonly errno: number;

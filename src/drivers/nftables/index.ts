@@ -1,4 +1,4 @@
 /** Layer drivers. nf_tables: the interface, the real driver and the one for tests. */
-export type { NftCommit, NftDriver, NftFailure, NftFeature } from "./driver.ts";
+export type { NftDriver } from "./driver.ts";
 export { FakeNft, FakeNftKernel } from "./fake.ts";
 export { LinuxNft } from "./linux.ts";

@@ -1,4 +1,4 @@
 /** Layer drivers. Links, addresses and default routes of this network namespace. */
-export type { InterfaceAddress, Network, RtnetlinkDriver } from "./driver.ts";
+export type { Network, RtnetlinkDriver } from "./driver.ts";
 export { FakeRtnetlink } from "./fake.ts";
 export { LinuxRtnetlink, primaryAddresses } from "./linux.ts";

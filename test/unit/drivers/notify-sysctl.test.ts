@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SystemdNotify } from "../../../src/drivers/notify/index.ts";
+import { FakeNotify, SystemdNotify } from "../../../src/drivers/notify/index.ts";
 import { FakeSysctl, LinuxSysctl } from "../../../src/drivers/sysctl/index.ts";
 
 const LISTEN = `
@@ -43,6 +43,14 @@ test("notify() sends its lines to a socket in the file system and to an abstract
 test("notify() without a manager, or with one that is gone, does nothing", () => {
   assert.equal(new SystemdNotify({}, 1).notify("READY=1"), false);
   assert.equal(new SystemdNotify({ NOTIFY_SOCKET: "/nonexistent/s" }, 1).notify("READY=1"), false);
+});
+
+test("the fake remembers the lines of all calls in order", () => {
+  const notify = new FakeNotify(500);
+  notify.notify("READY=1", "STATUS=x");
+  notify.notify("STOPPING=1");
+  assert.deepEqual(notify.lines, ["READY=1", "STATUS=x", "STOPPING=1"]);
+  assert.equal(notify.watchdogMs, 500);
 });
 
 test("the watchdog's interval is half of the limit, and only for this process", () => {
