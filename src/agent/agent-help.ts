@@ -27,5 +27,5 @@ Options:
   --status-socket PATH         what 'nodeplane status' asks (default /run/nodeplane/agent.sock; empty: off)
   --log-level LEVEL            debug, info, warn or error (default info)
 
-docs/configuration.md lists every field and flag. Every flag of kube-proxy is accepted.
+docs/configuration.md lists every field with its flag; kube-proxy's flags of these fields have the same names here.
 `;

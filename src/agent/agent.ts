@@ -2,8 +2,9 @@
  * Layer agent. The daemon: joins programming (feed to kernel), reporting (node, workloads), preconditions, health, metrics
  * and status; owns the order of starting and stopping. Decides nothing about packets.
  */
-import type { IpFamily } from "../model/ip.ts";
+import type { IpAddress, IpFamily } from "../model/ip.ts";
 import { VERSION } from "../model/version.ts";
+import { nodePortScope } from "../plan/node-config.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import { type Clock, every } from "./clock.ts";
 import type { AgentSettings } from "./config/agent-settings.ts";
@@ -86,7 +87,7 @@ export class Agent {
       log,
     });
     this.#serviceHealth = new ServiceHealthServers({
-      addresses: undefined,
+      addresses: () => this.#healthAddresses(),
       isHealthy: () => this.#programming.health.isHealthy,
       log,
       clock,
@@ -110,8 +111,8 @@ export class Agent {
     const { host, clock, log } = this.#options;
     try {
       await this.#listen();
-      await this.#preconditions.check();
       const check = () => void this.#preconditions.check();
+      check();
       const cancels = [every(clock, PRECONDITIONS_MS, check), clock.after(FIRST_LOOK_MS, check)];
       if (host.watchdogMs !== undefined)
         cancels.push(every(clock, host.watchdogMs, () => host.notify("WATCHDOG=1")));
@@ -170,6 +171,15 @@ export class Agent {
   #readiness(): { readonly isReady: boolean; readonly message: string } {
     const failed = this.#programming.health.checks().find((check) => !check.ok);
     return { isReady: this.#programming.health.isReady, message: failed?.detail ?? "" };
+  }
+
+  /** With ranges in nodePortAddresses the health check ports open on the node's addresses inside them, else on all. */
+  #healthAddresses(): readonly IpAddress[] | undefined {
+    if (this.#options.settings.nodePortAddresses === "primary") return undefined;
+    const scopes = (["ip", "ip6"] as const).map((family) => nodePortScope(this.#programming.config, family));
+    return scopes.some(({ kind }) => kind === "all-local")
+      ? undefined
+      : scopes.flatMap((scope) => (scope.kind === "addresses" ? scope.addresses : []));
   }
 
   #serve(wanted: readonly ServiceHealth[]): void {

@@ -3,30 +3,31 @@ import { join } from "node:path";
 
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { type FileProblem, formatFileProblem } from "../feed/files/object-folder.ts";
-import { StreamFeed } from "../feed/stream/stream-feed.ts";
 import { formatKey } from "../model/objects.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import type { AgentSettings, Source } from "./config/agent-settings.ts";
 import type { Logger } from "./log.ts";
 
 /** @throws {NodeplaneError} CONFIG_INVALID, FILE_UNREADABLE */
-export function openFeed(settings: AgentSettings, log: Logger): AgentFeed {
+export async function openFeed(settings: AgentSettings, log: Logger): Promise<AgentFeed> {
   const { source } = settings;
   switch (source.kind) {
     case "files":
       return filesFeed(source.path, log);
     case "stream":
-      return streamFeed(source, settings, log);
+      return await streamFeed(source, settings, log);
     default:
       return source satisfies never;
   }
 }
 
-function streamFeed(
+/** Loads gRPC only where it is used: standalone agents start without it. */
+async function streamFeed(
   source: Extract<Source, { kind: "stream" }>,
   { nodeName, stateDir }: AgentSettings,
   log: Logger,
-): AgentFeed {
+): Promise<AgentFeed> {
+  const { StreamFeed } = await import("../feed/stream/stream-feed.ts");
   let lastProblem = "";
   const feed = new StreamFeed({
     address: source.address,

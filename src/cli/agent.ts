@@ -16,7 +16,7 @@ export const agentCommand: Command = async (args, io) => {
   }
   const { settings, values } = loaded;
   const log = createLogger(settings.logLevel);
-  const source = openFeed(settings, log);
+  const source = await openFeed(settings, log);
   const host = await openHost(io.env);
   try {
     const configuration = Object.fromEntries(values.entries());

@@ -4,12 +4,23 @@
  */
 import { AGENT_FIELDS } from "./agent-fields.ts";
 import type { Field, FieldValues } from "./field.ts";
-import { bool } from "./field-types.ts";
+import { bool, int } from "./field-types.ts";
 import { KUBE_PROXY, KUBE_PROXY_FIELDS } from "./kube-proxy-fields.ts";
 import { configError, shown } from "./read-documents.ts";
 
-/** Our own name for a flag of kube-proxy's. */
-const ALIASES: Readonly<Record<string, Field<unknown>>> = { "node-name": KUBE_PROXY.hostnameOverride };
+/** Accepted as kube-proxy accepts it (`-v 2`); see `--log-level`. */
+const VERBOSITY: Field<unknown> = {
+  path: "logging.verbosity",
+  type: int(0, 100),
+  fallback: 0,
+  fallbackText: "0",
+};
+
+/** Other names of flags. */
+const ALIASES: Readonly<Record<string, Field<unknown>>> = {
+  "node-name": KUBE_PROXY.hostnameOverride,
+  v: VERBOSITY,
+};
 
 const FLAGS: ReadonlyMap<string, Field<unknown>> = new Map([
   ...[...KUBE_PROXY_FIELDS, ...AGENT_FIELDS].flatMap((field) =>

@@ -1,4 +1,5 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
+import { existsSync } from "node:fs";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
 import { SystemdNotify } from "../../drivers/notify/index.ts";
 import { LinuxRtnetlink, primaryAddresses } from "../../drivers/rtnetlink/index.ts";
@@ -21,7 +22,9 @@ export function openTables(): { readonly ip: LinuxNft; readonly ip6: LinuxNft } 
 export async function openHost(env: Readonly<Record<string, string | undefined>>): Promise<Host> {
   const rtnetlink = new LinuxRtnetlink();
   await rtnetlink.refresh();
-  const nft = openTables();
+  const tables = openTables();
+  // A kernel started with ipv6.disable=1 has no IPv6 to program.
+  const nft = existsSync("/proc/net/if_inet6") ? tables : { ip: tables.ip };
   const notify = new SystemdNotify(env, process.pid);
   return {
     nft,
@@ -36,8 +39,8 @@ export async function openHost(env: Readonly<Record<string, string | undefined>>
     watchdogMs: notify.watchdogMs,
     close: () => {
       rtnetlink.close();
-      nft.ip6.close();
-      nft.ip.close();
+      tables.ip6.close();
+      tables.ip.close();
     },
   };
 }

@@ -20,8 +20,8 @@ export interface ServiceHealth {
 }
 
 export interface ServiceHealthOptions {
-  /** Addresses to listen on; `undefined` is every address. */
-  readonly addresses: readonly IpAddress[] | undefined;
+  /** Addresses to listen on, asked when a listener is opened; `undefined` is every address. */
+  readonly addresses: () => readonly IpAddress[] | undefined;
   readonly isHealthy: () => boolean;
   readonly log: Logger;
   readonly clock: Clock;
@@ -64,7 +64,7 @@ export class ServiceHealthServers {
 
   async #open(key: string, health: ServiceHealth): Promise<void> {
     const { addresses, log, clock, onBindFailure } = this.#options;
-    const hosts: readonly (string | undefined)[] = addresses ?? [undefined];
+    const hosts: readonly (string | undefined)[] = addresses() ?? [undefined];
     const listeners = hosts.map(
       (host) =>
         new HttpListener({

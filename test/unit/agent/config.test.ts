@@ -232,6 +232,14 @@ test("parseDurationMs() reads durations as Go writes them", () => {
   for (const [text, want] of rows) assert.equal(parseDurationMs(text), want, text);
 });
 
+test("no two fields have one path or one flag", () => {
+  const fields = [...KUBE_PROXY_FIELDS, ...AGENT_FIELDS];
+  const paths = fields.map((field) => field.path);
+  const flags = fields.map((field) => field.flag).filter((flag) => flag !== undefined);
+  assert.equal(new Set(paths).size, paths.length);
+  assert.equal(new Set(flags).size, flags.length);
+});
+
 function formatTable(fields: readonly Field<unknown>[]): string {
   const rows = fields.map((field) => {
     const flag = field.flag === undefined ? "" : `\`--${field.flag}\``;

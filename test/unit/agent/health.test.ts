@@ -143,7 +143,7 @@ test("healthCheckNodePort: status, body, weight header; a new port is a new list
   let isHealthy = true;
   const failures: string[] = [];
   const servers = new ServiceHealthServers({
-    addresses: undefined,
+    addresses: () => undefined,
     isHealthy: () => isHealthy,
     log: pino({ level: "silent" }),
     clock: new FakeClock(),
