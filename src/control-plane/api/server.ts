@@ -26,6 +26,8 @@ import { handleWatch } from "./watch-handler.ts";
 const MAX_INFLIGHT = 400;
 const MAX_WATCHES = 20_000;
 const MAX_HEADER_BYTES = 64 * 1024;
+const MAX_CONNECTIONS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 /** After an answer to a body that was not read: time for the client to read the answer before the connection is cut. */
 const LINGER_MS = 500;
@@ -58,10 +60,12 @@ export class ApiServer {
         minVersion: "TLSv1.2",
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: REQUEST_TIMEOUT_MS,
+        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
         keepAliveTimeout: 120_000,
       },
       (incoming, outgoing) => void this.#serve(incoming, outgoing),
     );
+    this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("tlsClientError", (_, socket) => socket.destroy());
     this.#server.on("clientError", (_, socket: Socket) => socket.destroy());
   }

@@ -10,7 +10,7 @@ import { parseFieldSelector, parseLabelSelector, type Selector } from "./selecto
 
 /** How long a read waits for a revision that this server has not reached. */
 const MAX_WAIT_MS = 3_000;
-const SCAN_CHUNK = 500;
+const SCAN_CHUNK = 1_000;
 
 export interface Selection {
   readonly select: Selector;
@@ -72,10 +72,11 @@ export async function listObjects(machinery: Machinery, request: ListObjects): P
   let { revision, after } = await startOf(machinery, request, prefix);
   const items: ApiObject[] = [];
   for (;;) {
-    const chunk = limit === 0 ? undefined : selection.all ? limit : Math.max(limit, SCAN_CHUNK);
+    // In chunks also without a limit: between them others get their turn.
+    const chunk = limit > 0 && selection.all ? Math.min(limit, SCAN_CHUNK) : SCAN_CHUNK;
     const page = await listPage(machinery, {
       prefix,
-      ...(chunk === undefined ? {} : { limit: chunk }),
+      limit: chunk,
       ...(after === undefined ? {} : { after }),
       ...(revision === undefined ? {} : { revision }),
     });

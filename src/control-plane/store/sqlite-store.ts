@@ -60,7 +60,7 @@ export class SqliteStore implements Store {
     const settings: WorkerSettings = { path, options };
     const worker = new Worker(new URL("./sqlite.worker.ts", import.meta.url), {
       workerData: settings,
-      resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 16 },
+      resourceLimits: { maxOldGenerationSizeMb: 512, maxYoungGenerationSizeMb: 16 },
     });
     const first = await new Promise<Report>((resolve, reject) => {
       worker.once("message", resolve);
