@@ -1,0 +1,23 @@
+/** Benchmarks. What a benchmark is given and what it gives: figures as design.md section 10 names them. */
+export interface BenchOptions {
+  readonly mode: "nftables";
+  readonly services: number;
+  /** Endpoints of each service. */
+  readonly endpoints: number;
+  /** Writes a line about what is going on. */
+  readonly say: (text: string) => void;
+}
+
+export interface Figure {
+  readonly figure: string;
+  readonly value: number;
+  readonly unit: "us" | "ms" | "s" | "MB" | "count";
+}
+
+export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;
+
+/** The value that a share of `values` does not exceed. Sorts a copy. */
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+}

@@ -1,0 +1,72 @@
+/**
+ * `npm run bench -- NAME [--mode M] [--services N[,N…]] [--endpoints M] [--json FILE]`. Runs itself again inside a
+ * network namespace of its own; the machine's is never touched.
+ */
+import { spawnSync } from "node:child_process";
+import { appendFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import type { Bench, BenchOptions, Figure } from "./figure.ts";
+
+const INSIDE = "NODEPLANE_BENCH_NAMESPACE";
+
+const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+  change: async () => (await import("./change.ts")).bench,
+  sync: async () => (await import("./sync.ts")).bench,
+  restart: async () => (await import("./restart.ts")).bench,
+  memory: async () => (await import("./restart.ts")).memoryBench,
+  connect: async () => (await import("./connect.ts")).bench,
+};
+
+function fail(text: string): never {
+  process.stderr.write(`bench: ${text}\n`);
+  process.exit(2);
+}
+
+function positive(text: string, flag: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 1_000_000)
+    fail(`${flag} ${text}: a whole number from 1 to 1000000 is needed`);
+  return number;
+}
+
+function show(figure: Figure, options: BenchOptions): void {
+  const size = `${options.services} x ${options.endpoints}`;
+  process.stdout.write(
+    `${figure.figure.padEnd(28)} ${figure.value.toFixed(2).padStart(12)} ${figure.unit}  ${size}\n`,
+  );
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    mode: { type: "string", default: "nftables" },
+    services: { type: "string", default: "1000,10000,30000" },
+    endpoints: { type: "string", default: "10" },
+    peer: { type: "string", multiple: true },
+    json: { type: "string" },
+  },
+});
+const [name = ""] = positionals;
+const load = BENCHES[name];
+if (load === undefined) fail(`"${name}" is no benchmark; there are ${Object.keys(BENCHES).join(", ")}`);
+if (values.mode !== "nftables") fail(`--mode ${values.mode}: only nftables can be measured so far`);
+if (values.peer !== undefined) fail("--peer: no peer can be run by these benchmarks so far");
+const sizes = values.services.split(",").map((text) => positive(text, "--services"));
+const endpoints = positive(values.endpoints, "--endpoints");
+
+if (process.env[INSIDE] === undefined) {
+  const command = ["-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", process.execPath];
+  const flags = ["--disable-warning=ExperimentalWarning", ...process.argv.slice(1)];
+  const env = { ...process.env, [INSIDE]: "1" };
+  process.exit(spawnSync("unshare", [...command, ...flags], { stdio: "inherit", env }).status ?? 1);
+}
+const bench = await load();
+for (const services of sizes) {
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
+  const options: BenchOptions = { mode: "nftables", services, endpoints, say };
+  for (const figure of await bench(options)) {
+    show(figure, options);
+    const line = { bench: name, mode: values.mode, services, endpoints, ...figure, peer: null };
+    if (values.json !== undefined) appendFileSync(values.json, `${JSON.stringify(line)}\n`);
+  }
+}

@@ -1,0 +1,83 @@
+/** Benchmarks `restart` and `memory`: a process that boots from its state on disk beside a table that is right or missing. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AgentCore } from "./agent-core.ts";
+import type { Bench, BenchOptions } from "./figure.ts";
+import { percentile } from "./figure.ts";
+import { snapshotMessages, welcome } from "./frames.ts";
+
+interface Booted {
+  readonly restartMs: number;
+  readonly fromExecMs: number;
+  readonly commits: number;
+  readonly generations: number;
+  readonly residentMb: number;
+  readonly privateMb: number;
+}
+
+const ROUNDS = 3;
+
+function boot(dir: string, what: "restart" | "memory", options: BenchOptions): Booted {
+  const args = [
+    join(import.meta.dirname, "boot.ts"),
+    dir,
+    what,
+    String(Date.now()),
+    String(options.endpoints),
+  ];
+  const flags = ["--disable-warning=ExperimentalWarning"];
+  return JSON.parse(execFileSync(process.execPath, [...flags, ...args], { encoding: "utf8" })) as Booted;
+}
+
+/** Programs everything and leaves table and state behind. */
+async function prepare(options: BenchOptions): Promise<string> {
+  const dir = mkdtempSync(join(tmpdir(), "nodeplane-bench-"));
+  const core = new AgentCore(dir);
+  await core.store.load();
+  await core.take([welcome(), ...snapshotMessages(options.services, options.endpoints, "cluster-ip")]);
+  await core.live();
+  await core.stop();
+  return dir;
+}
+
+/** Nothing changed while the agent was away: it must find that out, and write nothing. */
+export const bench: Bench = async (options) => {
+  options.say(`restart ${options.services} x ${options.endpoints}`);
+  const dir = await prepare(options);
+  const boots = Array.from({ length: ROUNDS }, () => boot(dir, "restart", options));
+  rmSync(dir, { recursive: true });
+  const wrote = boots.find((one) => one.commits > 0 || one.generations > 0);
+  if (wrote !== undefined) throw new Error(`the restarted agent wrote: ${JSON.stringify(wrote)}`);
+  return [
+    {
+      figure: "restart",
+      value: percentile(
+        boots.map((one) => one.restartMs),
+        0.5,
+      ),
+      unit: "ms",
+    },
+    {
+      figure: "restart_from_exec",
+      value: percentile(
+        boots.map((one) => one.fromExecMs),
+        0.5,
+      ),
+      unit: "ms",
+    },
+    { figure: "restart_writes", value: 0, unit: "count" },
+  ];
+};
+
+export const memoryBench: Bench = async (options) => {
+  options.say(`memory ${options.services} x ${options.endpoints}`);
+  const dir = await prepare(options);
+  const booted = boot(dir, "memory", options);
+  rmSync(dir, { recursive: true });
+  return [
+    { figure: "private", value: booted.privateMb, unit: "MB" },
+    { figure: "rss", value: booted.residentMb, unit: "MB" },
+  ];
+};
