@@ -38,6 +38,11 @@ export interface Addon {
     ignorePort: number,
     callback: (datagram: Uint8Array, overrun: boolean) => void,
   ): NetlinkWatch;
+  /**
+   * Leaves the group, or joins it again: while nobody listens the kernel builds no notifications at all, and what
+   * happens meanwhile is not heard of.
+   */
+  netlinkListen(watch: NetlinkWatch, on: boolean): void;
   netlinkUnwatch(watch: NetlinkWatch): void;
   /** One sd_notify datagram. `path` is absolute or begins with `@`. */
   sdNotify(path: string, state: string): void;

@@ -31,8 +31,8 @@ struct Notification {
 
 class NetlinkWatch {
  public:
-  NetlinkWatch(napi_env env, UniqueFd socket, UniqueFd stop)
-      : env_(env), socket_(std::move(socket)), stop_(std::move(stop)) {}
+  NetlinkWatch(napi_env env, UniqueFd socket, UniqueFd stop, int group)
+      : env_(env), socket_(std::move(socket)), stop_(std::move(stop)), group_(group) {}
   NetlinkWatch(const NetlinkWatch&) = delete;
   NetlinkWatch& operator=(const NetlinkWatch&) = delete;
   ~NetlinkWatch() { close(); }
@@ -42,6 +42,13 @@ class NetlinkWatch {
     // Added behind the function's own hook, so it runs before it: the thread ends while the function still exists.
     napi_add_env_cleanup_hook(env_, on_exit, this);
     thread_ = std::thread([this] { run(); });
+  }
+
+  /// Joins or leaves the multicast group. Returns 0 or an errno.
+  [[nodiscard]] int listen(bool on) {
+    if (!socket_.valid()) return 0;
+    const int option = on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP;
+    return ::setsockopt(socket_.get(), SOL_NETLINK, option, &group_, sizeof group_) == 0 ? 0 : errno;
   }
 
   void close() {
@@ -90,6 +97,7 @@ class NetlinkWatch {
   napi_env env_;
   UniqueFd socket_;
   UniqueFd stop_;
+  int group_;
   napi_threadsafe_function deliver_ = nullptr;
   std::thread thread_;
 };
@@ -141,10 +149,6 @@ napi_value netlink_watch(napi_env env, napi_callback_info info) {
   if (ignore != 0 && !ignore_ports(fd.get(), {static_cast<std::uint32_t>(ignore)})) {
     return throw_errno(env, "setsockopt", errno);
   }
-  const int membership = static_cast<int>(group);
-  if (::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &membership, sizeof membership) != 0) {
-    return throw_errno(env, "setsockopt", errno);
-  }
   UniqueFd stop(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop.valid()) return throw_errno(env, "eventfd", errno);
   napi_value name = nullptr;
@@ -155,9 +159,25 @@ napi_value netlink_watch(napi_env env, napi_callback_info info) {
     return throw_errno(env, "napi_create_threadsafe_function", ENOMEM);
   }
   napi_unref_threadsafe_function(env, callback);
-  auto* watch = new NetlinkWatch(env, std::move(fd), std::move(stop));
+  auto watch = std::make_unique<NetlinkWatch>(env, std::move(fd), std::move(stop), static_cast<int>(group));
+  if (const int error = watch->listen(true); error != 0) {
+    napi_release_threadsafe_function(callback, napi_tsfn_abort);
+    return throw_errno(env, "setsockopt", error);
+  }
   watch->start(callback);
-  return make_external(env, watch, kWatchTag);
+  return make_external(env, watch.release(), kWatchTag);
+}
+
+/// netlinkListen(watch, on)
+napi_value netlink_listen(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  auto* watch = arguments.external<NetlinkWatch>(0, kWatchTag);
+  bool on = false;
+  if (watch == nullptr || napi_get_value_bool(env, arguments.at(1), &on) != napi_ok) {
+    return throw_type(env, "netlinkListen(watch, on): bad argument");
+  }
+  const int error = watch->listen(on);
+  return error == 0 ? nullptr : throw_errno(env, "setsockopt", error);
 }
 
 napi_value netlink_unwatch(napi_env env, napi_callback_info info) {
@@ -172,6 +192,7 @@ napi_value netlink_unwatch(napi_env env, napi_callback_info info) {
 
 void register_netlink_watch(napi_env env, napi_value exports) {
   export_function(env, exports, "netlinkWatch", netlink_watch);
+  export_function(env, exports, "netlinkListen", netlink_listen);
   export_function(env, exports, "netlinkUnwatch", netlink_unwatch);
 }
 

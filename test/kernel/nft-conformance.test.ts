@@ -353,6 +353,31 @@ function cases(backend: Backend, layout: Layout): void {
     assert.equal(heard.length, 2);
   });
 
+  test("watch() hears of a change that falls into a bulk commit of our own", async (t) => {
+    const [driver, other] = open(t, backend, layout);
+    const heard: string[] = [];
+    const abort = new AbortController();
+    t.after(() => abort.abort());
+    committed(driver, [...HEAD, ...sets]);
+    driver.watch((what) => heard.push(what), abort.signal);
+    const many = slots(layout, 2_000, 1);
+    let interrupted = false;
+    const elements: NftElements = {
+      ...many,
+      // Read while the batch is made: the other one's commit comes just before ours.
+      get keys() {
+        if (!interrupted) committed(other, [{ op: "add-chain", chain: { name: "foreign" } }]);
+        interrupted = true;
+        return many.keys;
+      },
+    };
+    committed(driver, [{ op: "add-elements", set: "slot", elements }]);
+    await sleep(50);
+    assert.ok(interrupted);
+    assert.deepEqual(heard, ["changed"]);
+    assert.equal(driver.read()?.sets.get("slot")?.elements.count, 2_000);
+  });
+
   test("probe() finds everything supported here and leaves nothing behind", (t) => {
     const [driver] = open(t, backend, layout);
     const features = driver.probe();

@@ -22,12 +22,14 @@ import { canonicalRule } from "./canonical.ts";
 import type { NftCommit, NftDriver, NftFailure, NftFeature } from "./driver.ts";
 import { probeFeatures } from "./probe.ts";
 import { errnoName, NfSocket } from "./socket.ts";
-import { watchTable } from "./watch.ts";
+import { TableWatches } from "./watch.ts";
 
 const ENOENT = 2;
 const READ_ATTEMPTS = 5;
 /** Bytes of `nfgenmsg` between a message's header and its attributes. */
 const NFGENMSG_BYTES = 4;
+/** A batch with more elements is committed while the watches are deaf. */
+const QUIET_ELEMENTS = 1_000;
 /** Failures reported of one batch: more say nothing new and cost memory. */
 const MAX_FAILURES = 10_000;
 
@@ -35,6 +37,7 @@ export class LinuxNft implements NftDriver {
   readonly table: NftTable;
   readonly #socket: NfSocket;
   readonly #ownsSocket: boolean;
+  readonly #watches: TableWatches;
   readonly #shapes = new Map<string, ElementShape>();
   #features: readonly NftFeature[] | undefined;
 
@@ -47,6 +50,7 @@ export class LinuxNft implements NftDriver {
     this.table = table;
     this.#ownsSocket = sibling === undefined;
     this.#socket = sibling === undefined ? new NfSocket() : sibling.#socket;
+    this.#watches = sibling === undefined ? new TableWatches() : sibling.#watches;
   }
 
   probe(): readonly NftFeature[] {
@@ -63,6 +67,26 @@ export class LinuxNft implements NftDriver {
 
   commit(ops: readonly NftOp[]): NftCommit {
     if (ops.length === 0) return { kind: "committed" };
+    const isBulk = this.#watches.active && elementsIn(ops) > QUIET_ELEMENTS;
+    return isBulk ? this.#commitQuietly(ops) : this.#send(ops);
+  }
+
+  /** Every commit in this namespace, by anybody, adds one to the generation: another number means that we missed one. */
+  #commitQuietly(ops: readonly NftOp[]): NftCommit {
+    const before = this.generation();
+    let expected: number | undefined;
+    this.#watches.listen(false);
+    try {
+      const outcome = this.#send(ops);
+      expected = outcome.kind === "committed" ? before + 1 : before;
+      return outcome;
+    } finally {
+      this.#watches.listen(true);
+      if (this.generation() !== expected) this.#watches.missed();
+    }
+  }
+
+  #send(ops: readonly NftOp[]): NftCommit {
     const socket = this.#socket;
     const sequence = socket.takeSequence(1);
     const layout = encodeBatch(socket.writer, this.table, this.#shapes, ops, sequence);
@@ -212,12 +236,18 @@ export class LinuxNft implements NftDriver {
   }
 
   watch(onForeignChange: (what: "table-deleted" | "changed") => void, signal: AbortSignal): void {
-    watchTable(this.table, this.#socket.port, onForeignChange, signal);
+    this.#watches.add(this.table, this.#socket.port, onForeignChange, signal);
   }
 
   close(): void {
     if (this.#ownsSocket) this.#socket.close();
   }
+}
+
+function elementsIn(ops: readonly NftOp[]): number {
+  let count = 0;
+  for (const op of ops) if ("elements" in op) count += op.elements.count;
+  return count;
 }
 
 function refused(operation: string, errno: number): NodeplaneError {
