@@ -1,0 +1,94 @@
+/** All three daemons under one systemd with their units' restrictions: control plane, then agent and resolver on its stream. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { SystemdMachine } from "./machine.ts";
+
+const UNITS = [
+  "nodeplane-control-plane.service",
+  "nodeplane-agent.service",
+  "nodeplane-dns.service",
+] as const;
+const [CONTROL_PLANE, AGENT, DNS] = UNITS;
+
+/** The machine has one address and no route out; nothing of the boot pulls in mounts or a network. */
+const dropIn = (unit: string) => `[Unit]
+DefaultDependencies=no
+[Service]
+StandardOutput=file:/tmp/${unit}.log
+StandardError=file:/tmp/${unit}.log
+`;
+
+const COREFILE = `.:53 {
+    errors
+    ready 127.0.0.1:8181
+    kubernetes cluster.local
+}
+`;
+
+const machine = new SystemdMachine();
+
+before(async () => {
+  for (const unit of UNITS) {
+    machine.install(unit);
+    machine.write(`systemd/system/${unit}.d/test.conf`, dropIn(unit));
+  }
+  machine.write("nodeplane/Corefile", COREFILE);
+  machine.write(
+    "nodeplane/control-plane.env",
+    "NODEPLANE_CONTROL_PLANE_FLAGS=--advertise-address=127.0.0.1\n",
+  );
+  await machine.boot();
+});
+after(() => machine.close());
+
+test("the control plane's unit turns active, without a single capability", async () => {
+  machine.run("systemctl", "start", "--no-block", CONTROL_PLANE);
+  await machine.waitFor(CONTROL_PLANE, "active", 60_000);
+  const pid = machine.run("systemctl", "show", "--property=MainPID", "--value", CONTROL_PLANE);
+  assert.match(machine.run("cat", `/proc/${pid}/status`), /^CapEff:\t0+$/m);
+  machine.run(
+    "nodeplane",
+    "certificate",
+    "node",
+    "n1",
+    "--out",
+    "/etc/nodeplane/pki",
+    "--server",
+    "127.0.0.1:6444",
+  );
+  machine.run("mv", "/etc/nodeplane/pki/agent.yaml", "/etc/nodeplane/agent.yaml");
+  machine.run(
+    "sh",
+    "-c",
+    `printf 'NODEPLANE_DNS_FLAGS=%s\\n' "$(cat /etc/nodeplane/pki/dns.flags)" > /etc/nodeplane/dns.env`,
+  );
+});
+
+test("the agent's unit turns active on the node stream and registers the node", async () => {
+  machine.run("systemctl", "start", "--no-block", AGENT);
+  await machine.waitFor(AGENT, "active", 60_000);
+  const kubeconfig = "/var/lib/nodeplane/control-plane/admin.kubeconfig";
+  const isReady = () => machine.run("nodeplane", "status").includes("ready: rules are in the kernel");
+  assert.ok(isReady());
+  assert.match(machine.run("nft", "list", "table", "ip", "nodeplane"), /10\.96\.0\.1 /);
+  assert.equal(machine.try("test", "-s", kubeconfig).status, 0);
+});
+
+test("the resolver's unit turns active and answers", async () => {
+  machine.run("systemctl", "start", "--no-block", DNS);
+  await machine.waitFor(DNS, "active", 60_000);
+  const ask = () =>
+    machine.try("dig", "@127.0.0.1", "+short", "+time=1", "+tries=1", "kubernetes.default.svc.cluster.local")
+      .stdout;
+  for (let i = 0; i < 50 && ask() !== "10.96.0.1"; i++) await delay(200);
+  assert.equal(ask(), "10.96.0.1");
+});
+
+test("all end cleanly", () => {
+  machine.run("systemctl", "stop", ...UNITS);
+  for (const unit of UNITS) {
+    assert.equal(machine.state(unit), "inactive", unit);
+    assert.equal(machine.run("systemctl", "show", "--property=Result", "--value", unit), "success", unit);
+  }
+});
