@@ -22,8 +22,11 @@ function band(rangeSize: number, part: number, max: number): number {
 /** Whole number from 0 up to, but not including, `below`. */
 export type Random = (below: number) => number;
 
-/** How many random guesses are made in a band before its free numbers are listed. */
-const GUESSES = 8;
+/**
+ * Random guesses in a band before its taken numbers are listed. A listing costs as much as the range is large: a
+ * /24 is listed after 8 misses, a large range only when it is 95 % full or more (0.95 to the power of 128 is 0.1 %).
+ */
+const guesses = (size: number): number => (size <= 1_024 ? 8 : 128);
 
 export interface Numbers {
   /** Offsets 0 to size - 1. */
@@ -36,7 +39,7 @@ export interface Numbers {
 
 /**
  * A free offset, random within its band; `undefined` when all are taken.
- * Cost: a few questions while the range is less than about 90 % full, one listing otherwise.
+ * Cost: one or two questions while the range is not half full, a listing when it is nearly full.
  */
 export async function chooseOffset(numbers: Numbers, random: Random): Promise<number | undefined> {
   const bands = [
@@ -45,7 +48,7 @@ export async function chooseOffset(numbers: Numbers, random: Random): Promise<nu
   ].filter(({ from, to }) => to > from);
   let taken: ReadonlySet<number> | undefined;
   for (const { from, to } of bands) {
-    for (let guess = 0; taken === undefined && guess < GUESSES; guess++) {
+    for (let guess = 0; taken === undefined && guess < guesses(to - from); guess++) {
       const offset = from + random(to - from);
       if (!(await numbers.isTaken(offset))) return offset;
     }
