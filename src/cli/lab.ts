@@ -8,12 +8,12 @@ import { serveEcho } from "../lab/echo.ts";
 import { execInside } from "../lab/exec.ts";
 import { LabDir, type LabOptions } from "../lab/lab-dir.ts";
 import { defaultReadiness, parseLabels, parsePorts, parseReadiness } from "../lab/pod-manifest.ts";
-import { startPod } from "../lab/pods.ts";
+import { checkPod, type PodSpec, startPod } from "../lab/pods.ts";
 import { startRelay } from "../lab/relay.ts";
 import { labStatus } from "../lab/status.ts";
 import { generateTraffic, type TrafficPlan } from "../lab/traffic.ts";
 import { labUp } from "../lab/up.ts";
-import { waitPodReady } from "../lab/wait-pod.ts";
+import { ensureNamespace, waitPodReady } from "../lab/wait-pod.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
 
@@ -115,7 +115,7 @@ async function podCommand(
 ): Promise<number> {
   const record = lab.require();
   const ports = parsePorts(values.ports);
-  const pod = await startPod(lab, record, {
+  const spec: PodSpec = {
     name,
     namespace: values.namespace,
     node: values.node ?? usageError(`"lab pod" needs --node, one of ${nodeNames(record.nodes).join(", ")}`),
@@ -124,7 +124,10 @@ async function podCommand(
     command,
     readiness:
       values.readiness === undefined ? defaultReadiness(ports, command) : parseReadiness(values.readiness),
-  });
+  };
+  checkPod(lab, record, spec);
+  await ensureNamespace(lab, spec.namespace);
+  const pod = await startPod(lab, record, spec);
   if (!values["no-wait"]) await waitPodReady(lab, pod, io.signal);
   io.out(`pod ${pod.namespace}/${pod.name} on ${pod.node} at ${pod.ips.join(", ")}\n`);
   return 0;

@@ -67,7 +67,8 @@ export function findPod(lab: LabDir, text: string): PodRecord | undefined {
   return found[0];
 }
 
-function check(lab: LabDir, record: LabRecord, spec: PodSpec): void {
+/** @throws {NodeplaneError} CONFIG_INVALID for what cannot be, naming what is allowed */
+export function checkPod(lab: LabDir, record: LabRecord, spec: PodSpec): void {
   const refuse = (object: string, detail: string): never => {
     throw new NodeplaneError("CONFIG_INVALID", { object, detail });
   };
@@ -104,7 +105,7 @@ function freeHost(lab: LabDir, node: string): number {
 export async function startPod(lab: LabDir, record: LabRecord, spec: PodSpec): Promise<PodRecord> {
   const ns = podNs(spec.namespace, spec.name);
   const pod = await lab.locked(() => {
-    check(lab, record, spec);
+    checkPod(lab, record, spec);
     const host = freeHost(lab, spec.node);
     const ips = podCidrsOf(lab, spec.node).map((cidr) => hostAddress(cidr, host));
     const manifest = lab.file("ns", spec.node, "nodeplane", "manifests", `${ns}.yaml`);

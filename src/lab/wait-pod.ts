@@ -1,4 +1,4 @@
-/** Layer lab. Waits for what the API says about a lab pod. */
+/** Layer lab. What a pod needs of the API, and waiting for what the API says about it. */
 import { ApiClient, at, listAt } from "./api-client.ts";
 import type { LabDir, PodRecord } from "./lab-dir.ts";
 
@@ -51,6 +51,18 @@ export async function waitPodGone(lab: LabDir, pod: PodRecord, signal?: AbortSig
       GONE_TIMEOUT_MS,
       signal,
     );
+  } finally {
+    api.close();
+  }
+}
+
+/** Makes the pod's Kubernetes namespace when it is missing: a Pod cannot be reported into one that is not there. */
+export async function ensureNamespace(lab: LabDir, name: string): Promise<void> {
+  if (name === "default") return;
+  const api = new ApiClient(lab.file("kubeconfig"));
+  try {
+    if ((await api.get(`/api/v1/namespaces/${name}`)) !== undefined) return;
+    await api.apply("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name } });
   } finally {
     api.close();
   }
