@@ -3,24 +3,31 @@
  * lines in a Corefile. A new plugin is a folder and a line here.
  */
 import type { PluginDefinition } from "./plugin.ts";
+import { acl } from "./plugins/acl/setup.ts";
 import { any } from "./plugins/any/setup.ts";
 import { bind } from "./plugins/bind/setup.ts";
 import { bufsize } from "./plugins/bufsize/setup.ts";
 import { cache } from "./plugins/cache/setup.ts";
 import { chaos } from "./plugins/chaos/setup.ts";
+import { dns64 } from "./plugins/dns64/setup.ts";
 import { errors } from "./plugins/errors/setup.ts";
 import { forward } from "./plugins/forward/setup.ts";
+import { header } from "./plugins/header/setup.ts";
 import { health } from "./plugins/health/setup.ts";
 import { hosts } from "./plugins/hosts/setup.ts";
 import { k8sExternal } from "./plugins/k8s_external/setup.ts";
 import { kubernetes } from "./plugins/kubernetes/setup.ts";
 import { loadbalance } from "./plugins/loadbalance/setup.ts";
+import { local } from "./plugins/local/setup.ts";
 import { log } from "./plugins/log/setup.ts";
 import { loop } from "./plugins/loop/setup.ts";
+import { minimal } from "./plugins/minimal/setup.ts";
 import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
 import { reload } from "./plugins/reload/setup.ts";
+import { tls } from "./plugins/tls/setup.ts";
 import { transfer } from "./plugins/transfer/setup.ts";
+import { view } from "./plugins/view/setup.ts";
 import { whoami } from "./plugins/whoami/setup.ts";
 
 export const PLUGIN_ORDER: readonly PluginDefinition[] = [
@@ -32,10 +39,16 @@ export const PLUGIN_ORDER: readonly PluginDefinition[] = [
   prometheus,
   errors,
   log,
+  local,
+  dns64,
   any,
   chaos,
   loadbalance,
+  acl,
   cache,
+  header,
+  tls,
+  minimal,
   transfer,
   hosts,
   k8sExternal,
@@ -43,6 +56,7 @@ export const PLUGIN_ORDER: readonly PluginDefinition[] = [
   loop,
   forward,
   whoami,
+  view,
 ];
 
 /** Plugins of CoreDNS that nodeplane does not have: a Corefile that names one is refused by name. */

@@ -3,6 +3,7 @@
  * A plugin is a folder below `plugins/` with `setup.ts` (Corefile lines to configuration), a file of its behaviour and a
  * README, and a line in `plugin-order.ts`.
  */
+import type { TlsOptions } from "node:tls";
 import type { DnsMessage, ResourceRecord } from "../codec/dns/message.ts";
 import type { ListenAddress } from "./corefile/options.ts";
 import type { Directive, ServerBlock } from "./corefile/parser.ts";
@@ -74,6 +75,8 @@ export interface SetupContext {
   readonly readyWhen: (plugin: string, isReady: () => boolean) => void;
   /** Settings of the instance as a whole. */
   readonly instance: InstanceSettings;
+  /** Certificate and key of the block's `tls://` and `https://` listeners. */
+  readonly setTls: (options: TlsOptions) => void;
   /** Takes queries for which the filter is true; the others go on to the next block of the zone. */
   readonly setView: (name: string, filter: (query: DnsQuery) => boolean) => void;
   /** Answers of this block may come from recursion: RA is set. */
@@ -113,7 +116,7 @@ export interface PluginDefinition {
 /** Continues with an outcome now or when it is there. */
 export function whenDone<T>(
   outcome: Outcome | Promise<Outcome>,
-  then: (outcome: Outcome) => T,
+  then: (outcome: Outcome) => T | Promise<T>,
 ): T | Promise<T> {
   return outcome instanceof Promise ? outcome.then(then) : then(outcome);
 }

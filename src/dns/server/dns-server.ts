@@ -2,11 +2,13 @@
  * Layer dns. The running server: opens listeners, swaps configurations without losing a query (sockets of addresses that
  * stay are kept), drains at the end.
  */
+import type { TlsOptions } from "node:tls";
 import { RCODE } from "../../codec/dns/constants.ts";
 import { NodeplaneError } from "../../model/errors.ts";
 import type { Runtime } from "../runtime.ts";
 import { formatListener, type ListenerSpec, type ZoneTable } from "./block.ts";
 import { HttpEndpoints } from "./http-endpoints.ts";
+import { HttpsListener } from "./https-listener.ts";
 import type { Instance } from "./instance.ts";
 import { Responder, type Target } from "./responder.ts";
 import { TcpListener } from "./tcp-listener.ts";
@@ -21,6 +23,7 @@ class Listener {
   target: Target;
   udp: UdpListener | undefined;
   tcp: TcpListener | undefined;
+  https: HttpsListener | undefined;
   port: number;
 
   constructor(spec: ListenerSpec, zones: ZoneTable) {
@@ -32,6 +35,7 @@ class Listener {
   close(): void {
     this.udp?.close();
     this.tcp?.close();
+    this.https?.close();
   }
 }
 
@@ -72,14 +76,14 @@ export class DnsServer {
     const next = new Map<string, Listener>();
     const opened: Listener[] = [];
     try {
-      for (const { spec, zones } of instance.listeners) {
+      for (const { spec, zones, tls } of instance.listeners) {
         const name = formatListener(spec);
         const known = this.#listeners.get(name);
         const listener = known ?? new Listener(spec, zones);
         next.set(name, listener);
         if (known === undefined) {
           opened.push(listener);
-          await this.#open(listener);
+          await this.#open(listener, tls);
         }
       }
       await this.#http.open(instance.pages);
@@ -121,7 +125,10 @@ export class DnsServer {
     for (const listener of listeners) listener.tcp?.stopAccepting();
     const until = performance.now() + DRAIN_MS;
     const pending = (): number =>
-      listeners.reduce((sum, { udp, tcp }) => sum + (udp?.pending ?? 0) + (tcp?.pending ?? 0), 0);
+      listeners.reduce(
+        (sum, { udp, tcp, https }) => sum + (udp?.pending ?? 0) + (tcp?.pending ?? 0) + (https?.pending ?? 0),
+        0,
+      );
     while (pending() > 0 && performance.now() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
     }
@@ -130,13 +137,19 @@ export class DnsServer {
     this.#http.close();
   }
 
-  async #open(listener: Listener): Promise<void> {
+  async #open(listener: Listener, tls: TlsOptions | undefined): Promise<void> {
     const { spec } = listener;
     const respond = (packet: Uint8Array, client: Parameters<Responder["respond"]>[1]) =>
       this.#responder.respond(packet, client, listener.target);
     try {
+      if (spec.scheme === "https") {
+        listener.https = new HttpsListener(respond);
+        listener.port = await listener.https.open(spec.host, spec.port, tls ?? {});
+        return;
+      }
       listener.tcp = new TcpListener(respond);
-      listener.port = await listener.tcp.open(spec.host, spec.port);
+      listener.port = await listener.tcp.open(spec.host, spec.port, spec.scheme === "tls" ? tls : undefined);
+      if (spec.scheme === "tls") return;
       listener.udp = new UdpListener(respond);
       await listener.udp.open(spec.host, listener.port);
     } catch (error) {

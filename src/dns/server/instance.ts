@@ -3,6 +3,7 @@
  * no effect outside: a configuration that fails here has touched nothing.
  */
 import { dirname } from "node:path";
+import type { TlsOptions } from "node:tls";
 import { corefileError } from "../corefile/corefile-error.ts";
 import type { ServerBlock } from "../corefile/parser.ts";
 import { parseServerKey, type ServerKey } from "../corefile/zones.ts";
@@ -20,8 +21,15 @@ import type { DnsQuery } from "../query.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Block, formatListener, type ListenerSpec, type ViewFilter, ZoneTable } from "./block.ts";
 
+export interface InstanceListener {
+  readonly spec: ListenerSpec;
+  readonly zones: ZoneTable;
+  /** Of the first block on the listener that has one; only for `tls://` and `https://`. */
+  readonly tls?: TlsOptions;
+}
+
 export interface Instance {
-  readonly listeners: readonly { readonly spec: ListenerSpec; readonly zones: ZoneTable }[];
+  readonly listeners: readonly InstanceListener[];
   readonly blocks: readonly Block[];
   readonly pages: ReadonlyMap<string, ReadonlyMap<string, HttpHandler>>;
   readonly settings: InstanceSettings;
@@ -52,7 +60,7 @@ class InstanceBuilder {
   readonly #runtime: Runtime;
   readonly #options: InstanceOptions;
   readonly #blocks: Block[] = [];
-  readonly #listeners = new Map<string, { readonly spec: ListenerSpec; readonly zones: ZoneTable }>();
+  readonly #listeners = new Map<string, InstanceListener>();
   readonly #pages = new Map<string, Map<string, HttpHandler>>();
   readonly #starts: Start[] = [];
   readonly #conditions: { readonly plugin: string; readonly isReady: () => boolean }[] = [];
@@ -80,6 +88,7 @@ class InstanceBuilder {
     const plugins: Plugin[] = [];
     const compiled: Rest[] = [];
     let isRecursive = false;
+    let tls: TlsOptions | undefined;
     let view: { readonly name: string; readonly filter: ViewFilter } | undefined;
     const context = {
       runtime: this.#runtime,
@@ -98,6 +107,9 @@ class InstanceBuilder {
       plugins: () => plugins,
       setRecursive: () => {
         isRecursive = true;
+      },
+      setTls: (options: TlsOptions) => {
+        tls = options;
       },
       setView: (name: string, filter: ViewFilter) => {
         view = { name, filter };
@@ -119,7 +131,7 @@ class InstanceBuilder {
       ...(view === undefined ? {} : { viewFilter: view.filter }),
     };
     this.#blocks.push(block);
-    for (const key of keys) this.#listen(parsed, key, block);
+    for (const key of keys) this.#listen(parsed, key, block, tls);
   }
 
   finish(): Instance {
@@ -149,11 +161,18 @@ class InstanceBuilder {
     if (!pages.has(path)) pages.set(path, handler);
   }
 
-  #listen(parsed: ServerBlock, key: ServerKey, block: Block): void {
+  #listen(parsed: ServerBlock, key: ServerKey, block: Block, tls: TlsOptions | undefined): void {
+    if (key.scheme !== "dns" && tls === undefined) {
+      throw corefileError(parsed, "", `${key.scheme}:// needs the tls plugin with a certificate and a key`);
+    }
     for (const host of block.hosts.length === 0 ? [""] : block.hosts) {
       const spec = { scheme: key.scheme, host, port: key.port };
       const name = formatListener(spec);
-      const known = this.#listeners.get(name) ?? { spec, zones: new ZoneTable() };
+      const known = this.#listeners.get(name) ?? {
+        spec,
+        zones: new ZoneTable(),
+        ...(tls === undefined ? {} : { tls }),
+      };
       this.#listeners.set(name, known);
       if (!known.zones.add(key.zone, block)) {
         throw corefileError(parsed, "", `${name} already serves the zone "${key.zone}"`);

@@ -1,12 +1,21 @@
 /** Every plugin has a README, and every example in it starts. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { PLUGIN_ORDER } from "../../../src/dns/plugin-order.ts";
 import { DnsServer } from "../../../src/dns/server/dns-server.ts";
 import { buildInstance, type Instance } from "../../../src/dns/server/instance.ts";
 import { parse, testRuntime } from "./support.ts";
+
+/** Examples name server.crt and server.key beside the Corefile. */
+const certificates = mkdtempSync(join(tmpdir(), "nodeplane-readmes-"));
+const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=dns.test -days 2";
+const files = ["-keyout", join(certificates, "server.key"), "-out", join(certificates, "server.crt")];
+execFileSync("openssl", [...request.split(" "), ...files], { stdio: "ignore" });
+after(() => rmSync(certificates, { recursive: true, force: true }));
 
 const folder = join(import.meta.dirname, "../../../src/dns/plugins");
 
@@ -25,7 +34,10 @@ for (const name of readdirSync(folder)) {
   for (const [i, example] of examples.entries()) {
     test(`${name}: example ${i + 1} starts`, async () => {
       const runtime = testRuntime();
-      const instance = buildInstance(parse(example), runtime, { defaultPort: 53, isStopping: () => false });
+      const instance = buildInstance(parse(example, join(certificates, "Corefile")), runtime, {
+        defaultPort: 53,
+        isStopping: () => false,
+      });
       const server = new DnsServer(runtime);
       try {
         await server.apply(onLoopback(instance));

@@ -30,8 +30,8 @@ const CLIENT: Client = {
   localPort: 53,
 };
 
-export function parse(text: string): ReturnType<typeof parseCorefile> {
-  return parseCorefile(text, "Corefile", { env: {}, readImport: () => [] });
+export function parse(text: string, file = "Corefile"): ReturnType<typeof parseCorefile> {
+  return parseCorefile(text, file, { env: {}, readImport: () => [] });
 }
 
 export function testRuntime(): Runtime & { readonly lines: string[]; readonly clock: { ms: number } } {
