@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, suite, test } from "node:test";
+import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
@@ -279,6 +279,48 @@ suite("life of the process", () => {
     await assert.rejects(startResolver(`.:${port} {\n bind 127.0.0.1\n whoami\n}\n`, []), /EADDRINUSE/);
     await assert.rejects(startResolver(`.:${port} {\n whoami\n}\n`, []), /EADDRINUSE/);
     taken.close();
+  });
+});
+
+suite("TLS and HTTPS", { skip: !has("kdig") }, () => {
+  const files = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")];
+  const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=dns.test";
+  const names = ["-addext", "subjectAltName=DNS:dns.test,IP:127.0.0.1"];
+  const certificate = join(folder, "cert.pem");
+  const secure = (scheme: string): string =>
+    `${scheme}://.:0 {\n bind 127.0.0.1\n tls ${certificate} ${join(folder, "key.pem")}\n${KUBERNETES}}\n`;
+  const kdig = async (port: number, ...args: readonly string[]): Promise<string> =>
+    (await run("kdig", ["@127.0.0.1", "-p", String(port), "+short", ...args])).stdout;
+
+  before(() => void spawnSync("openssl", [...request.split(" "), ...names, ...files]));
+
+  test("tls:// with a verified certificate", async () => {
+    await withResolver(secure("tls"), ["--objects", fixture], async ({ port }) => {
+      const tls = ["+tls", `+tls-ca=${certificate}`, "+tls-hostname=dns.test"];
+      assert.equal(await kdig(port, ...tls, "web.atlas.svc.cluster.local"), "10.96.11.20\n");
+    });
+  });
+
+  test("https:// by POST and GET", async () => {
+    await withResolver(secure("https"), ["--objects", fixture], async ({ port }) => {
+      for (const how of ["+https=127.0.0.1/dns-query", "+https-get"]) {
+        const args = [how, `+tls-ca=${certificate}`, "+tls-hostname=dns.test"];
+        assert.equal(await kdig(port, ...args, "web.atlas.svc.cluster.local"), "10.96.11.20\n");
+      }
+    });
+  });
+
+  test("forward to tls://", async () => {
+    await withResolver(secure("tls"), ["--objects", fixture], async (upstream) => {
+      const lines = ` forward . tls://127.0.0.1%dns.test:${upstream.port} {\n tls ${certificate}\n }\n`;
+      await withResolver(block(lines), [], async ({ port }) => {
+        assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
+      });
+      const wrong = lines.replace("%dns.test", "%other.test");
+      await withResolver(block(wrong), [], async ({ port }) => {
+        assert.match(await dig(port, "web.atlas.svc.cluster.local"), /SERVFAIL/);
+      });
+    });
   });
 });
 
