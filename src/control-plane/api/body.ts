@@ -9,7 +9,9 @@ import { ProtobufError } from "../registry/protobuf-wire.ts";
 import type { Message } from "../registry/schema.ts";
 import { readShape, ShapeError } from "../registry/shape.ts";
 
-export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** YAML takes many times longer to read than JSON, which clients send. */
+const MAX_YAML_BYTES = 512 * 1024;
 const TYPES = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
@@ -114,6 +116,10 @@ function parseJsonBody(body: Buffer, type: string): { value: Json; duplicates: r
 }
 
 function parseYaml(body: Buffer): { value: Json; duplicates: readonly string[] } {
+  if (body.length > MAX_YAML_BYTES) {
+    const message = `Request entity too large: limit is ${MAX_YAML_BYTES} for YAML`;
+    throw new ApiError(413, "RequestEntityTooLarge", message);
+  }
   const text = body.toString("utf8");
   const strict = parseDocument(text, { version: "1.2", uniqueKeys: true });
   const duplicates = strict.errors

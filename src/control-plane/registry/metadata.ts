@@ -81,18 +81,20 @@ function validateOwners({ ownerReferences = [] }: ObjectMeta): readonly FieldErr
 }
 
 function validateFinalizers(finalizers: readonly string[]): readonly FieldError[] {
+  const seen = new Set<string>();
   return finalizers.flatMap((finalizer, index) => {
-    const field = `metadata.finalizers[${index}]`;
     const problems = qualifiedName(finalizer).map((text) => invalid("metadata.finalizers", finalizer, text));
-    return finalizers.indexOf(finalizer) < index ? [...problems, duplicate(field, finalizer)] : problems;
+    if (seen.has(finalizer)) return [...problems, duplicate(`metadata.finalizers[${index}]`, finalizer)];
+    seen.add(finalizer);
+    return problems;
   });
 }
 
 /** What an update must not do to metadata. Server-owned fields have been taken back from `old` already. */
 export function validateMetadataUpdate(object: ApiObject, old: ApiObject): readonly FieldError[] {
   if (old.metadata.deletionTimestamp === undefined) return [];
-  const before = old.metadata.finalizers ?? [];
-  const added = (object.metadata.finalizers ?? []).filter((finalizer) => !before.includes(finalizer));
+  const before = new Set(old.metadata.finalizers ?? []);
+  const added = (object.metadata.finalizers ?? []).filter((finalizer) => !before.has(finalizer));
   if (added.length === 0) return [];
   const text = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((name) => JSON.stringify(name)).join(", ")}}`;
   return [forbidden("metadata.finalizers", text)];

@@ -2,6 +2,8 @@
 import { isJsonObject, type Json, type JsonObject, sameJson } from "./json.ts";
 
 const MAX_OPERATIONS = 10_000;
+/** Copies can double a document with each operation: all of them together may add this much text. */
+const MAX_COPIED = 3 * 1024 * 1024;
 
 /** A patch that cannot be used: the text says which part and why. */
 export class PatchError extends Error {
@@ -28,9 +30,10 @@ export function jsonPatch(target: Json, patch: Json): Json {
     );
   }
   let document = structuredClone(target);
+  const budget = { left: MAX_COPIED };
   for (const [index, operation] of patch.entries()) {
     try {
-      document = applyOperation(document, operation);
+      document = applyOperation(document, operation, budget);
     } catch (error) {
       if (error instanceof PatchError) throw new PatchError(`operation ${index}: ${error.message}`);
       throw error;
@@ -39,7 +42,7 @@ export function jsonPatch(target: Json, patch: Json): Json {
   return document;
 }
 
-function applyOperation(document: Json, operation: Json): Json {
+function applyOperation(document: Json, operation: Json, budget: { left: number }): Json {
   if (!isJsonObject(operation)) throw new PatchError("is no object");
   const op = text(operation, "op");
   const path = parsePointer(text(operation, "path"));
@@ -62,6 +65,8 @@ function applyOperation(document: Json, operation: Json): Json {
       return document;
     case "copy": {
       const source = structuredClone(lookUp(document, parsePointer(text(operation, "from"))));
+      budget.left -= JSON.stringify(source).length;
+      if (budget.left < 0) throw new PatchError("copies more than is allowed");
       return edit(document, path, (place) => place.add(source));
     }
     case "move": {

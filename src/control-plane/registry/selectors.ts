@@ -80,10 +80,21 @@ function checkValue(value: string): string | undefined {
   return problem === undefined ? undefined : `values: Invalid value: ${JSON.stringify(value)}: ${problem}`;
 }
 
-/** At commas that are not inside parentheses. */
+/** At commas that are not inside parentheses. One pass. */
 function splitOutside(text: string): readonly string[] {
-  const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim());
-  return parts.filter((part) => part !== "");
+  const parts: string[] = [];
+  let isInside = false;
+  let start = 0;
+  for (let at = 0; at <= text.length; at += 1) {
+    const character = text[at];
+    if (character === "(") isInside = true;
+    else if (character === ")") isInside = false;
+    if (at < text.length && (character !== "," || isInside)) continue;
+    const part = text.slice(start, at).trim();
+    if (part !== "") parts.push(part);
+    start = at + 1;
+  }
+  return parts;
 }
 
 /** `a=b,c!=d` over the kind's field labels; `\,` `\=` and `\\` are escapes. Never throws. */

@@ -2,7 +2,7 @@
  * Layer control-plane. Strategic merge patches: lists merged by the schema's merge keys, with the directives $patch,
  * $retainKeys, $setElementOrder and $deleteFromPrimitiveList (apimachinery strategicpatch). Pure.
  */
-import { isJsonObject, type Json, type JsonObject, sameJson } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject } from "./json.ts";
 import { PatchError } from "./patches.ts";
 import { type Field, fieldOf, type Message } from "./schema.ts";
 
@@ -52,7 +52,8 @@ function mergeValue(
     const old = Array.isArray(target) ? target : [];
     if (field?.mergeKey !== undefined) return mergeByKey(old, value, field, field.mergeKey, order);
     if (field?.patchStrategy?.includes("merge") === true) {
-      const added = value.filter((item) => !old.some((held) => sameJson(held, item)));
+      const held = new Set(old.map(identityOf));
+      const added = value.filter((item) => !held.has(identityOf(item)));
       return reorder([...old, ...added], order, undefined);
     }
     return value;
@@ -82,34 +83,41 @@ function mergeByKey(
   if (items.some((item) => item["$patch"] === "replace")) {
     return items.filter((item) => item["$patch"] !== "replace").map(strip);
   }
-  let result = [...old];
+  // By key, in the order of first appearance: linear, however long the lists are.
+  const result = new Map<string, Json>();
+  for (const [index, held] of old.entries()) {
+    const key = isJsonObject(held) ? held[mergeKey] : undefined;
+    const identity = key === undefined ? `\0${index}` : identityOf(key);
+    result.set(result.has(identity) ? `\0${index}` : identity, held);
+  }
   for (const item of items) {
     const key = item[mergeKey];
     if (key === undefined) {
       throw new PatchError(`map: ${JSON.stringify(item)} does not contain declared merge key: ${mergeKey}`);
     }
-    const matches = (held: Json): boolean => isJsonObject(held) && sameJson(held[mergeKey], key);
-    if (item["$patch"] === "delete") {
-      result = result.filter((held) => !matches(held));
-      continue;
-    }
-    const index = result.findIndex(matches);
-    const held = result[index];
-    if (isJsonObject(held)) result[index] = strategicMerge(held, item, element);
-    else result.push(strategicMerge(undefined, item, element));
+    const identity = identityOf(key);
+    const held = result.get(identity);
+    if (item["$patch"] === "delete") result.delete(identity);
+    else result.set(identity, strategicMerge(isJsonObject(held) ? held : undefined, item, element));
   }
-  return reorder(result, order, mergeKey);
+  return reorder([...result.values()], order, mergeKey);
+}
+
+/** Text that is equal for equal scalars: what merge keys and elements of primitive lists are. */
+function identityOf(value: Json | undefined): string {
+  return JSON.stringify(value) ?? "";
 }
 
 /** Places the listed elements, in the places that listed elements have, in the order of the list. */
 function reorder(list: Json[], order: Json | undefined, mergeKey: string | undefined): Json[] {
   if (!Array.isArray(order)) return list;
-  const identity = (item: Json | undefined): Json | undefined =>
-    mergeKey === undefined ? item : isJsonObject(item) ? item[mergeKey] : undefined;
-  const rank = (item: Json): number =>
-    order.findIndex((wanted) => sameJson(identity(wanted), identity(item)));
+  const keyOf = (item: Json | undefined): string =>
+    identityOf(mergeKey === undefined ? item : isJsonObject(item) ? item[mergeKey] : undefined);
+  const ranks = new Map(order.map((wanted, index) => [keyOf(wanted), index]));
+  const rank = (item: Json): number => ranks.get(keyOf(item)) ?? -1;
   const listed = list.filter((item) => rank(item) >= 0).sort((a, b) => rank(a) - rank(b));
-  return list.map((item) => (rank(item) >= 0 ? (listed.shift() ?? item) : item));
+  let next = 0;
+  return list.map((item) => (rank(item) >= 0 ? (listed[next++] ?? item) : item));
 }
 
 function retain(result: JsonObject, keys: Json | undefined): void {
@@ -124,8 +132,8 @@ function removePrimitives(result: JsonObject, patch: JsonObject): void {
     if (!Array.isArray(gone)) throw new PatchError(`${key} must be a list`);
     const name = key.slice(DELETE_PRIMITIVES.length);
     const list = result[name];
-    if (Array.isArray(list))
-      result[name] = list.filter((item) => !gone.some((value) => sameJson(value, item)));
+    const ids = new Set(gone.map(identityOf));
+    if (Array.isArray(list)) result[name] = list.filter((item) => !ids.has(identityOf(item)));
   }
 }
 
