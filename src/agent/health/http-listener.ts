@@ -4,6 +4,7 @@
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
+import { NodeplaneError } from "../../model/errors.ts";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../log.ts";
 
@@ -36,6 +37,7 @@ export class HttpListener {
   readonly #server: Server;
   #cancelRetry: () => void = () => undefined;
   #closed = false;
+  #lastFailure = "";
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
@@ -74,10 +76,14 @@ export class HttpListener {
         const { hardFail, log, name, onBindFailure } = this.#options;
         onBindFailure?.(error.message);
         if (hardFail) {
-          reject(error);
+          const { message: detail } = error;
+          reject(new NodeplaneError("COMMAND_FAILED", { operation: "listen", object: name, detail }, error));
           return;
         }
-        log.warn({ listener: name, error: error.message }, "cannot listen; trying again");
+        if (error.message !== this.#lastFailure) {
+          log.warn({ listener: name, error: error.message }, "cannot listen; trying again");
+        }
+        this.#lastFailure = error.message;
         this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => void this.open());
         resolve();
       };

@@ -15,6 +15,11 @@ import { type NodeState, nodeObject } from "./node-object.ts";
 /** Changes within this time go into one report. */
 const SETTLE_MS = 20;
 const RENEW_MS = 300_000;
+/**
+ * A restarted agent has its rules in the kernel within this time. Until then it does not say that it is not ready, or each
+ * restart would take the node's endpoints out of their Services for a moment.
+ */
+const PATIENCE_MS = 5000;
 /** Events kept for the next report; more are dropped, oldest first. */
 const MAX_EVENTS = 200;
 
@@ -35,6 +40,7 @@ export class NodeRegistration {
   #events: ApiObject[] = [];
   #isWaiting = false;
   #isRunning = false;
+  #startedAtMs = 0;
   #state: NodeState | undefined;
 
   constructor(options: NodeRegistrationOptions) {
@@ -44,6 +50,8 @@ export class NodeRegistration {
   start(): void {
     const { clock, settings, reporter } = this.#options;
     this.#isRunning = true;
+    this.#startedAtMs = clock.now();
+    this.#cancels.push(clock.after(PATIENCE_MS, () => this.changed()));
     reporter.heartbeat();
     this.#cancels.push(every(clock, settings.heartbeatPeriodMs, () => reporter.heartbeat()));
     this.#cancels.push(every(clock, RENEW_MS, () => this.changed()));
@@ -74,7 +82,7 @@ export class NodeRegistration {
   #report(): void {
     const { settings, facts, reporter, addresses, pods } = this.#options;
     const podList = pods();
-    if (podList === undefined || !this.#isRunning) return;
+    if (podList === undefined || !this.#isRunning || this.#isEarly()) return;
     const node = nodeObject({
       name: settings.nodeName,
       facts,
@@ -86,6 +94,11 @@ export class NodeRegistration {
     const events = this.#events;
     this.#events = [];
     reporter.report({ node, pods: podList, events });
+  }
+
+  #isEarly(): boolean {
+    const { readiness, clock } = this.#options;
+    return !readiness().isReady && clock.now() - this.#startedAtMs < PATIENCE_MS;
   }
 
   #nodeState(): NodeState {

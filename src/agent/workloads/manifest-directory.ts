@@ -3,7 +3,7 @@
  * last good content (as the kubelet does with static pods) and is reported; other files are not affected.
  */
 import { createHash } from "node:crypto";
-import { type FSWatcher, watch } from "node:fs";
+import { type FSWatcher, statSync, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAllDocuments } from "yaml";
@@ -16,6 +16,8 @@ const MAX_BYTES = 1 << 20;
 const MAX_DOCUMENTS = 100;
 /** Time without further changes before the folder is read again. */
 const SETTLE_MS = 50;
+/** A folder that is not there is looked for this often. */
+const RETRY_MS = 1000;
 /** The folder is also read without being told of a change, as the kubelet does. */
 const REREAD_MS = 20_000;
 
@@ -64,38 +66,26 @@ export class ManifestDirectory {
 
   /** Calls `onState` with the first and every later state, one after the other, until `signal` aborts. */
   follow(onState: (state: ManifestFolderState) => void, signal: AbortSignal): void {
-    let watcher: FSWatcher | undefined;
+    let watch: FolderWatch | undefined;
     let cancel = (): void => undefined;
+    const soon = (): void => {
+      cancel();
+      cancel = this.#clock.after(SETTLE_MS, () => void again());
+    };
     const again = async (): Promise<void> => {
-      watcher ??= this.#watch(() => {
-        cancel();
-        cancel = this.#clock.after(SETTLE_MS, () => void again());
-      });
-      watcher?.once("close", () => {
-        watcher = undefined;
-      });
+      // Before reading, so that no change falls between.
+      watch = rewatch(this.#path, watch, soon);
       const state = await this.read();
       if (signal.aborted) return;
-      onState(state);
       cancel();
-      cancel = this.#clock.after(REREAD_MS, () => void again());
+      cancel = this.#clock.after(watch === undefined ? RETRY_MS : REREAD_MS, () => void again());
+      onState(state);
     };
     signal.addEventListener("abort", () => {
       cancel();
-      watcher?.close();
+      watch?.watcher.close();
     });
     void again();
-  }
-
-  /** @returns `undefined` while there is no folder */
-  #watch(onChange: () => void): FSWatcher | undefined {
-    try {
-      const watcher = watch(this.#path, { persistent: false }, onChange);
-      watcher.on("error", () => watcher.close());
-      return watcher;
-    } catch {
-      return undefined;
-    }
   }
 
   async #names(problems: string[]): Promise<readonly string[]> {
@@ -161,4 +151,30 @@ function parseFile(file: string, content: string): readonly FoundManifest[] {
     const hash = createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
     return [{ file, hash, manifest }];
   });
+}
+
+interface FolderWatch {
+  readonly watcher: FSWatcher;
+  /** Of the folder that is watched: another folder may take its path. */
+  readonly inode: number;
+}
+
+/** @returns a watch of the folder that has this path now, `undefined` while there is none */
+function rewatch(
+  path: string,
+  before: FolderWatch | undefined,
+  onChange: () => void,
+): FolderWatch | undefined {
+  try {
+    const inode = statSync(path).ino;
+    if (before?.inode === inode) return before;
+    before?.watcher.close();
+    const watcher = watch(path, { persistent: false }, onChange);
+    // The next reading makes a new one.
+    watcher.on("error", () => watcher.close());
+    return { watcher, inode };
+  } catch {
+    before?.watcher.close();
+    return undefined;
+  }
 }

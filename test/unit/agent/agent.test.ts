@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import pino from "pino";
 import { Agent } from "../../../src/agent/agent.ts";
 import { agentSettings } from "../../../src/agent/config/agent-settings.ts";
@@ -15,7 +16,7 @@ import { FakeSysctl } from "../../../src/drivers/sysctl/index.ts";
 import type { Feed, FeedListener, NodeReport, NodeReporter } from "../../../src/feed/feed.ts";
 import { meta, service } from "../../support/objects.ts";
 import { mustIp } from "../../support/packet-cases.ts";
-import { FakeClock, settle } from "./fake-clock.ts";
+import { FakeClock } from "./fake-clock.ts";
 
 const folders: string[] = [];
 after(() => {
@@ -124,11 +125,17 @@ function readyOf(report: NodeReport | undefined): unknown {
   return status?.conditions[0]?.status;
 }
 
+/** Files are really read: that takes as long as it takes, whatever the clock says. */
+async function until(clock: FakeClock, stepMs: number, done: () => boolean): Promise<void> {
+  for (let i = 0; i < 500 && !done(); i++) {
+    await delay(10);
+    await clock.advance(stepMs);
+  }
+}
+
 async function started(manifests: string) {
   const rig = start(manifests);
-  for (let i = 0; i < 50 && rig.feed.listener === undefined; i++) await settle();
-  await rig.clock.advance(100);
-  for (let i = 0; i < 50 && rig.feed.reports.length === 0; i++) await rig.clock.advance(50);
+  await until(rig.clock, 50, () => rig.feed.reports.length > 0);
   return rig;
 }
 
@@ -138,7 +145,7 @@ test("an agent reports itself not ready, then ready when rules are in the kernel
   assert.equal(agent.status().ready, false);
   assert.ok(!host.notified.includes("READY=1"));
   feed.send(1n, service("a"));
-  for (let i = 0; i < 20 && !agent.status().ready; i++) await settle();
+  await until(clock, 0, () => agent.status().ready);
   await clock.advance(100);
   assert.equal(agent.status().ready, true);
   assert.deepEqual(feed.acknowledged, [1n]);
@@ -157,6 +164,19 @@ test("an agent reports itself not ready, then ready when rules are in the kernel
   await done;
   assert.equal(host.notified.at(-1), "STOPPING=1");
   assert.ok(host.nft.ip.read() !== undefined, "the rules stay");
+});
+
+test("a restarted agent does not report a readiness that it only has not reached yet", async () => {
+  const { feed, clock, abort, done } = start(temporary());
+  await until(clock, 10, () => feed.listener !== undefined);
+  await clock.advance(3000);
+  assert.deepEqual(feed.reports, []);
+  assert.ok(feed.heartbeats >= 3, "the lease is renewed meanwhile");
+  feed.send(1n, service("a"));
+  await until(clock, 10, () => feed.reports.length > 0);
+  assert.equal(readyOf(feed.reports[0]), "True");
+  abort.abort();
+  await done;
 });
 
 test("an address of the node that changes is reported and planned with", async () => {
@@ -209,10 +229,10 @@ test("workloads are mirror Pods; a wrong manifest stops only itself; a removed o
   );
   rmSync(join(manifests, "a.yaml"));
   writeFileSync(join(manifests, "c.yaml"), "{");
-  for (let i = 0; i < 20 && names()?.join() !== "c,a"; i++) await clock.advance(5000);
+  await until(clock, 5000, () => names()?.join() === "c,a");
   assert.deepEqual(names(), ["c", "a"], "a broken edit keeps what was good");
   rmSync(join(manifests, "c.yaml"));
-  for (let i = 0; i < 20 && names()?.length !== 0; i++) await clock.advance(5000);
+  await until(clock, 5000, () => names()?.length === 0);
   assert.deepEqual(names(), []);
   abort.abort();
   await done;

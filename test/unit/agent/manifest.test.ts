@@ -1,8 +1,14 @@
 /** Pod manifests: what is taken from them, and what is refused with which words. */
 import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { parse } from "yaml";
+import { systemClock } from "../../../src/agent/clock.ts";
 import { parseManifest } from "../../../src/agent/workloads/manifest.ts";
+import { ManifestDirectory } from "../../../src/agent/workloads/manifest-directory.ts";
 
 const HEAD =
   "apiVersion: v1\nkind: Pod\nmetadata: {name: web, annotations: {nodeplane.dev/pod-ip: 10.244.0.2}}\n";
@@ -185,3 +191,40 @@ for (const row of refused) {
     );
   });
 }
+
+test("a folder is followed: it may come later, go, and be another one", async () => {
+  const path = join(mkdtempSync(join(tmpdir(), "nodeplane-manifests-")), "m");
+  const abort = new AbortController();
+  const states: string[] = [];
+  new ManifestDirectory(path, systemClock).follow(({ manifests }) => {
+    states.push(manifests.map(({ manifest }) => manifest.name).join());
+  }, abort.signal);
+  const seen = async (want: string) => {
+    for (let i = 0; i < 100 && states.at(-1) !== want; i++) await delay(50);
+    assert.equal(states.at(-1), want);
+  };
+  const write = (name: string) => {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name },
+      spec: { hostNetwork: true, containers: [{ name: "c" }] },
+    };
+    writeFileSync(join(path, `${name}.json`), JSON.stringify(pod));
+  };
+  await seen("");
+  mkdirSync(path);
+  write("a");
+  await seen("a");
+  write("b");
+  await seen("a,b");
+  renameSync(path, `${path}.old`);
+  await seen("");
+  mkdirSync(path);
+  write("c");
+  await seen("c");
+  write("d");
+  await seen("c,d");
+  abort.abort();
+  rmSync(dirname(path), { recursive: true });
+});
