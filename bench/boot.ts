@@ -28,7 +28,10 @@ async function main(dir: string, what: string, execAtMs: number, endpoints: numb
   await core.receiver.restore();
   await core.live();
   const doneMs = performance.now();
+  const cpu = process.cpuUsage();
   const result = {
+    userMs: cpu.user / 1_000,
+    systemMs: cpu.system / 1_000,
     restartMs: doneMs - (core.ip.firstReadMs ?? 0),
     fromExecMs: Date.now() - execAtMs,
     commits: core.commits,

@@ -60,14 +60,21 @@ function rank(c: Candidate): number {
  * better condition (facts row 9).
  */
 export function mergeDuplicates(candidates: readonly Candidate[]): readonly Candidate[] {
-  const merged = new Map<string, Candidate>();
-  for (const candidate of candidates) {
-    const other = merged.get(candidate.destination);
-    if (other === undefined || rank(candidate) > rank(other)) merged.set(candidate.destination, candidate);
-  }
-  return [...merged.values()].sort((a, b) =>
+  let isSorted = true;
+  for (let i = 1; i < candidates.length && isSorted; i++)
+    isSorted = (candidates[i - 1]?.destination ?? "") < (candidates[i]?.destination ?? "");
+  if (isSorted) return candidates;
+  // The sort is stable, so of equals the first in the order of slices stays.
+  const sorted = candidates.toSorted((a, b) =>
     a.destination < b.destination ? -1 : a.destination > b.destination ? 1 : 0,
   );
+  const merged: Candidate[] = [];
+  for (const candidate of sorted) {
+    const top = merged.at(-1);
+    if (top?.destination !== candidate.destination) merged.push(candidate);
+    else if (rank(candidate) > rank(top)) merged[merged.length - 1] = candidate;
+  }
+  return merged;
 }
 
 const isFallback = (c: Candidate) => c.serving && c.terminating;

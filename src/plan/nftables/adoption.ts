@@ -97,11 +97,12 @@ export class Adoption {
     const index = this.#indexes[SET.slots[pair]];
     if (index === undefined) return "";
     const width = addressBytes(this.#compiler.family) + 2;
-    let slots = "";
+    // Joined at the end: a string put together piece by piece would keep its pieces.
+    const slots: string[] = [];
     for (let i = 0; ; i++) {
       const at = index.find(key + packIndex(i));
-      if (at < 0) return slots;
-      slots += index.data(at).slice(0, width);
+      if (at < 0) return slots.join("");
+      slots.push(index.data(at).slice(0, width));
     }
   }
 }

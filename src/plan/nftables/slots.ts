@@ -14,7 +14,10 @@ export type PackedSlots = string;
  * Cost O(slots). The result holds each destination exactly `slots` times.
  */
 export function assignSlots(current: PackedSlots, width: number, targets: readonly Target[]): PackedSlots {
-  if (current === "") return targets.map((t) => t.destination.repeat(t.slots)).join("");
+  const inOrder = targets
+    .map((t) => (t.slots === 1 ? t.destination : t.destination.repeat(t.slots)))
+    .join("");
+  if (current === "" || current === inOrder) return inOrder;
   const wanted = new Map<PackedDestination, number>();
   for (const target of targets) wanted.set(target.destination, target.slots);
   const slots: (PackedDestination | undefined)[] = [];

@@ -87,6 +87,16 @@ function sourceRanges(spec: ServiceSpec, family: IpFamily, node: NodeConfig): re
   return mergeRanges(all);
 }
 
+const fieldPaths = new Map<string, string>();
+
+/** Paths repeat in every Service: one string for all. */
+function shared(path: string): string {
+  const known = fieldPaths.get(path);
+  if (known !== undefined) return known;
+  if (fieldPaths.size < 1_000) fieldPaths.set(path, path);
+  return path;
+}
+
 function frontendsOf(
   spec: ServiceSpec,
   port: SpecPort,
@@ -100,7 +110,7 @@ function frontendsOf(
     const packed = packIp(address);
     if (ipFamily(address) !== family || taken.has(packed)) return;
     taken.add(packed);
-    frontends.push({ class: kind, address: packed, port: port.port, isGuarded, field });
+    frontends.push({ class: kind, address: packed, port: port.port, isGuarded, field: shared(field) });
   };
   spec.clusterIPs.forEach((ip, i) => {
     add("internal", ip, `spec.clusterIPs[${i}]`, false);
@@ -112,7 +122,13 @@ function frontendsOf(
   });
   if (port.nodePort > 0) {
     const field = `spec.ports[${portIndex}].nodePort`;
-    frontends.push({ class: "node-port", address: "", port: port.nodePort, isGuarded: false, field });
+    frontends.push({
+      class: "node-port",
+      address: "",
+      port: port.nodePort,
+      isGuarded: false,
+      field: shared(field),
+    });
   }
   return frontends;
 }

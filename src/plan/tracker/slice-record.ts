@@ -4,6 +4,7 @@
  * Record of an endpoint: address (4 or 16) . flags . weight (2) . node (3) . hints (3), all big-endian.
  * Node and hints are numbers of the {@link StringTable}; a hint list is the text `zone,zone|node,node`.
  */
+import { Buffer } from "node:buffer";
 import type { IpFamily } from "../../model/ip.ts";
 import { ipFamily } from "../../model/ip.ts";
 import type { Endpoint, EndpointPort, EndpointSlice, ObjectProblem } from "../../model/objects.ts";
@@ -43,10 +44,6 @@ export interface EndpointFields {
   readonly hints: number;
 }
 
-function pack24(number: number): string {
-  return String.fromCharCode((number >> 16) & 255, (number >> 8) & 255, number & 255);
-}
-
 function hintText(endpoint: Endpoint): string {
   const zones = endpoint.hintZones ?? [];
   const nodes = endpoint.hintNodes ?? [];
@@ -54,17 +51,26 @@ function hintText(endpoint: Endpoint): string {
   return `${zones.join(",")}|${nodes.join(",")}`;
 }
 
-function packEndpoint(endpoint: Endpoint, address: string, names: StringTable): string {
-  const flags =
+/** Where a slice is packed; a string that is put together piece by piece would keep all pieces alive. */
+let scratch = Buffer.alloc(4096);
+
+function packEndpoint(endpoint: Endpoint, at: number, family: IpFamily, names: StringTable): number {
+  const [address] = endpoint.addresses;
+  if (address === undefined) return at;
+  const width = addressBytes(family);
+  if (at + width + TAIL_BYTES > scratch.length)
+    scratch = Buffer.concat([scratch, Buffer.alloc(scratch.length)]);
+  const packed = packIp(address);
+  for (let i = 0; i < width; i++) scratch[at + i] = packed.charCodeAt(i);
+  const tail = at + width;
+  scratch[tail] =
     (endpoint.ready ? READY : 0) |
     (endpoint.serving ? SERVING : 0) |
     (endpoint.terminating ? TERMINATING : 0);
-  const weight = endpoint.weight ?? 1;
-  const node = names.intern(endpoint.nodeName ?? "");
-  const hints = names.intern(hintText(endpoint));
-  return (
-    address + String.fromCharCode(flags, (weight >> 8) & 255, weight & 255) + pack24(node) + pack24(hints)
-  );
+  scratch.writeUInt16BE(endpoint.weight ?? 1, tail + 1);
+  scratch.writeUIntBE(names.intern(endpoint.nodeName ?? ""), tail + 3, 3);
+  scratch.writeUIntBE(names.intern(hintText(endpoint)), tail + 6, 3);
+  return tail + TAIL_BYTES;
 }
 
 /** Lists of ports repeat from slice to slice: one array for all that are equal. */
@@ -98,12 +104,12 @@ export function packSlice(
   problems: ObjectProblem[],
 ): SliceRecord {
   const family: IpFamily = slice.addressType === "IPv4" ? "ip" : "ip6";
-  let endpoints = "";
+  let length = 0;
   slice.endpoints.forEach((endpoint, index) => {
     const address = endpoint.addresses[0];
     if (address === undefined) return;
     if (ipFamily(address) === family) {
-      endpoints += packEndpoint(endpoint, packIp(address), names);
+      length = packEndpoint(endpoint, length, family, names);
       return;
     }
     problems.push({
@@ -113,6 +119,7 @@ export function packSlice(
       message: `${address} is not of addressType ${slice.addressType}; this endpoint is left out`,
     });
   });
+  const endpoints = scratch.toString("latin1", 0, length);
   return { name: slice.meta.name, family, ports: portLists.intern(slice.ports), endpoints };
 }
 
@@ -145,16 +152,19 @@ export function eachEndpoint(record: SliceRecord, visit: (fields: EndpointFields
   const text = record.endpoints;
   for (let at = 0; at < text.length; at += width + TAIL_BYTES) {
     const tail = at + width;
-    const byte = (offset: number) => text.charCodeAt(tail + offset);
-    const flags = byte(0);
+    const flags = text.charCodeAt(tail);
     visit({
       address: text.slice(at, tail),
       ready: (flags & READY) !== 0,
       serving: (flags & SERVING) !== 0,
       terminating: (flags & TERMINATING) !== 0,
-      weight: byte(1) * 256 + byte(2),
-      node: byte(3) * 65_536 + byte(4) * 256 + byte(5),
-      hints: byte(6) * 65_536 + byte(7) * 256 + byte(8),
+      weight: (text.charCodeAt(tail + 1) << 8) | text.charCodeAt(tail + 2),
+      node: read24(text, tail + 3),
+      hints: read24(text, tail + 6),
     });
   }
+}
+
+function read24(text: string, at: number): number {
+  return (text.charCodeAt(at) << 16) | (text.charCodeAt(at + 1) << 8) | text.charCodeAt(at + 2);
 }
