@@ -1,6 +1,8 @@
 /** Metrics: kube-proxy's names and labels are there, and Prometheus' own checks find nothing to say. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { AgentMetrics, type MetricsSnapshot } from "../../../src/agent/metrics/agent-metrics.ts";
 import { metricsReply } from "../../../src/agent/metrics/metrics-replies.ts";
@@ -122,4 +124,21 @@ test("the metrics address answers /proxyMode and /configz", async () => {
   assert.equal((await ask("/proxyMode")).body, "nftables");
   assert.deepEqual(JSON.parse((await ask("/configz")).body), { "kubeproxy.config.k8s.io": { mode: "" } });
   assert.equal((await ask("/other")).status, 404);
+});
+
+test("docs/agent-metrics.md lists every metric (RECORD=1 rewrites it)", async () => {
+  const text = await scrape();
+  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)]
+    .filter(([, name = ""]) => !/^(process|nodejs)_/.test(name))
+    .map(([, name, help, type]) => `| \`${name}\` | ${type} | ${help} |`);
+  const table = ["| metric | type | |", "|---|---|---|", ...rows.toSorted(), ""].join("\n");
+  const path = join(import.meta.dirname, "../../../docs/agent-metrics.md");
+  const before = readFileSync(path, "utf8");
+  const want = before.replace(
+    /(<!-- metrics -->\n)[^<]*(<!-- end -->)/,
+    (_, begin: string, end: string) => begin + table + end,
+  );
+  if (process.env["RECORD"] === "1") writeFileSync(path, want);
+  else assert.equal(before, want);
+  assert.ok(rows.length > 30);
 });
