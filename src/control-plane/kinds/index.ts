@@ -3,6 +3,7 @@ import type { Kind } from "../registry/kind.ts";
 import { CONFIG_MAP } from "./config-map/kind.ts";
 import { ENDPOINT_SLICE } from "./endpoint-slice/kind.ts";
 import { ENDPOINTS } from "./endpoints/kind.ts";
+import { EVENTS_API_EVENT } from "./event/events-api.ts";
 import { EVENT } from "./event/kind.ts";
 import { LEASE } from "./lease/kind.ts";
 import { NAMESPACE } from "./namespace/kind.ts";
@@ -25,5 +26,6 @@ export const KINDS: readonly Kind[] = [
   SERVICE,
   LEASE,
   ENDPOINT_SLICE,
+  EVENTS_API_EVENT,
   SERVICE_CIDR,
 ];

@@ -18,14 +18,6 @@ export function keyFor(namespace: string, name: string): string {
   return namespace === "" ? name : `${namespace}/${name}`;
 }
 
-/** Splits what {@link keyOf} has made. */
-export function splitKey(key: string): { readonly namespace: string; readonly name: string } {
-  const slash = key.indexOf("/");
-  return slash === -1
-    ? { namespace: "", name: key }
-    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** `now` is absent when the object is gone, `old` when it is new. */
 export type ChangeHandler = (now: ApiObject | undefined, old: ApiObject | undefined) => void;
 export type Indexer = (object: ApiObject) => readonly string[];

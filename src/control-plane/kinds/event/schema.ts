@@ -6,7 +6,7 @@ import { META } from "../../registry/meta-schema.ts";
 import { int32, message, microTime, ref, string, time } from "../../registry/schema.ts";
 import { OBJECT_REFERENCE } from "../common/references.ts";
 
-const EVENT_SOURCE = message("io.k8s.api.core.v1.EventSource", "Who reports.", {
+export const EVENT_SOURCE = message("io.k8s.api.core.v1.EventSource", "Who reports.", {
   component: string(1, "Program that reports."),
   host: string(2, "Node that it runs on."),
 });

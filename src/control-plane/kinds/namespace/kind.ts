@@ -11,7 +11,7 @@ import { NAMESPACE as SCHEMA } from "./schema.ts";
 /** What the namespace controller takes off when the content is gone. */
 export const KUBERNETES_FINALIZER = "kubernetes";
 /** Set by the server on every namespace, so that selectors can name one. */
-export const NAME_LABEL = "kubernetes.io/metadata.name";
+const NAME_LABEL = "kubernetes.io/metadata.name";
 const IMMORTAL = new Set(["default", "kube-system", "kube-public"]);
 
 const phaseOf = (object: ApiObject): string => asText(asObject(object["status"])["phase"]);
