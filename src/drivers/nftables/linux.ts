@@ -26,6 +26,9 @@ import { TableWatches } from "./watch.ts";
 
 const ENOENT = 2;
 const READ_ATTEMPTS = 5;
+const RESIZE_ATTEMPTS = 50;
+const RESIZE_WAIT_MS = 20;
+const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
 /** Bytes of `nfgenmsg` between a message's header and its attributes. */
 const NFGENMSG_BYTES = 4;
 /** A batch with more elements is committed while the watches are deaf. */
@@ -181,23 +184,33 @@ export class LinuxNft implements NftDriver {
   /** Sets that the packet path fills (`dynamic`) are not read: nobody compares their content. */
   #readElements(set: NftSet): NftElements {
     const shape = elementShape(set);
-    let collector = new ElementCollector(shape, 0);
-    if (!set.flags.includes("dynamic")) {
-      const request: [number, string][] = [
-        [1, this.table.name],
-        [2, set.name],
-      ];
-      const errno = this.#socket.dump(
-        `read set ${set.name}`,
-        (sequence) => encodeGet(this.#socket.writer, this.table, MSG.getSetElem, true, sequence, request),
-        () => {
-          collector = new ElementCollector(shape, set.size === undefined ? 0 : Math.min(set.size, 65_536));
-        },
-        (buffer, message) => collector.add(buffer, message.start + NFGENMSG_BYTES, message.end),
-      );
-      if (errno !== 0 && errno !== ENOENT) throw refused(`read set ${set.name}`, errno);
+    if (set.flags.includes("dynamic")) return new ElementCollector(shape, 0).elements();
+    for (let attempt = 0; attempt < RESIZE_ATTEMPTS; attempt++) {
+      const collector = this.#dumpElements(set, shape);
+      if (!collector.hasDuplicates()) return collector.elements();
+      // The kernel resizes the set's hash table, which takes it some milliseconds; there is no event to wait for.
+      Atomics.wait(SLEEPER, 0, 0, RESIZE_WAIT_MS);
     }
-    return collector.elements();
+    const detail = "the set's hash table does not come to rest";
+    throw new NodeplaneError("NETLINK_FAILED", { operation: `read set ${set.name}`, detail });
+  }
+
+  #dumpElements(set: NftSet, shape: ElementShape): ElementCollector {
+    let collector = new ElementCollector(shape, 0);
+    const request: [number, string][] = [
+      [1, this.table.name],
+      [2, set.name],
+    ];
+    const errno = this.#socket.dump(
+      `read set ${set.name}`,
+      (sequence) => encodeGet(this.#socket.writer, this.table, MSG.getSetElem, true, sequence, request),
+      () => {
+        collector = new ElementCollector(shape, set.size === undefined ? 0 : Math.min(set.size, 65_536));
+      },
+      (buffer, message) => collector.add(buffer, message.start + NFGENMSG_BYTES, message.end),
+    );
+    if (errno !== 0 && errno !== ENOENT) throw refused(`read set ${set.name}`, errno);
+    return collector;
   }
 
   #dump(

@@ -116,6 +116,35 @@ suite("netlink codec", () => {
     );
   });
 
+  test("a key that comes twice is noticed", () => {
+    const set: NftSet = { name: "s", key: ["ip daddr", "th dport"], data: "none", flags: [] };
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.nat(100_000), { minLength: 1, maxLength: 300 }),
+        fc.boolean(),
+        (numbers, twice) => {
+          const all = twice ? [...numbers, ...numbers.slice(0, 1)] : numbers;
+          const keys = new Uint8Array(all.length * 8);
+          for (const [at, number] of all.entries()) new DataView(keys.buffer).setUint32(at * 8, number);
+          const writer = new NetlinkWriter(64);
+          const elements: NftElements = { count: all.length, keys };
+          encodeBatch(
+            writer,
+            TABLE,
+            new Map([["s", elementShape(set)]]),
+            [{ op: "add-elements", set: "s", elements }],
+            1,
+          );
+          const collector = new ElementCollector(elementShape(set), 0);
+          const message = readMessages(writer.bytes, writer.length)[1];
+          assert.ok(message !== undefined);
+          collector.add(writer.bytes, message.start + 4, message.end);
+          assert.equal(collector.hasDuplicates(), twice);
+        },
+      ),
+    );
+  });
+
   test("the last address ends an interval without an element behind it", () => {
     const set: NftSet = { name: "n", key: ["ip saddr"], data: "none", flags: ["interval"] };
     const elements: NftElements = {

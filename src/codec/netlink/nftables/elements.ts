@@ -203,6 +203,32 @@ export class ElementCollector {
     return index;
   }
 
+  /**
+   * True when a key was added twice. A hash table that is being resized moves elements between the pages of a dump, and
+   * the kernel does not say so: for each element seen twice another one is missing.
+   */
+  hasDuplicates(): boolean {
+    if (this.#shape.interval !== "none" || this.#count < 2) return false;
+    const { keyBytes } = this.#shape;
+    const keys = this.#keys;
+    let room = 4;
+    while (room < this.#count * 2) room *= 2;
+    const table = new Int32Array(room);
+    for (let index = 0; index < this.#count; index++) {
+      const from = index * keyBytes;
+      let hash = 0x811c9dc5;
+      for (let i = from; i < from + keyBytes; i++) hash = Math.imul(hash ^ (keys[i] ?? 0), 0x01000193);
+      hash ^= hash >>> 15;
+      let at = hash & (room - 1);
+      for (let other = table[at] ?? 0; other !== 0; other = table[at] ?? 0) {
+        if (compare(keys, (other - 1) * keyBytes, keys, from, keyBytes) === 0) return true;
+        at = (at + 1) & (room - 1);
+      }
+      table[at] = index + 1;
+    }
+    return false;
+  }
+
   /** Everything added, in the kernel's order; pairs by ascending key. */
   elements(): NftElements {
     if (this.#shape.interval === "pair") return this.#paired();
