@@ -9,6 +9,7 @@ import { writeStatements } from "../../../src/codec/netlink/nftables/expressions
 import { readChain, readRule } from "../../../src/codec/netlink/nftables/objects.ts";
 import { elementShape, readSet, writeSet } from "../../../src/codec/netlink/nftables/sets.ts";
 import {
+  attributeText,
   NetlinkMalformed,
   readAttributes,
   readError,
@@ -113,6 +114,19 @@ suite("netlink codec", () => {
           else assert.deepEqual([...read.keys].sort(), [...elements.keys].sort());
         },
       ),
+    );
+  });
+
+  test("texts read back, also those that are not ASCII", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.nat(3), (text, type) => {
+        const value = text.replaceAll("\0", "");
+        const writer = new NetlinkWriter(16);
+        writer.text(type, value);
+        const [attribute] = readAttributes(writer.bytes, 0, writer.length);
+        assert.ok(attribute !== undefined && attribute.type === type);
+        assert.equal(attributeText(writer.bytes, attribute), value.toWellFormed());
+      }),
     );
   });
 
