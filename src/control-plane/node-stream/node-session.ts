@@ -105,6 +105,10 @@ export class NodeSession {
     };
   }
 
+  get programmedRevision(): number {
+    return this.#programmed.revision;
+  }
+
   /** True when the node said that it held a revision of this epoch. */
   get isResumed(): boolean {
     return this.#holds !== undefined;

@@ -136,6 +136,13 @@ export class StreamHub implements SessionSource {
     return [...this.#streams.values()].map(({ session }) => session.status);
   }
 
+  /** How many streams have a revision live. */
+  programmedStreams(revision: number): number {
+    let count = 0;
+    for (const { session } of this.#streams.values()) if (session.programmedRevision >= revision) count++;
+    return count;
+  }
+
   /** Since the start; messages, bytes and snapshots include those of streams that are connected. */
   counters(): HubCounters {
     const sum = { ...this.#counts };
