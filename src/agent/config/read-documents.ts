@@ -2,12 +2,12 @@
  * Layer agent. Reads the documents of a configuration file into field values: KubeProxyConfiguration and
  * AgentConfiguration, at most one of each, in any order. Every mistake is one line with file, field and what is allowed.
  */
-import { type Document, isMap, isScalar, parseAllDocuments } from "yaml";
 import { NodeplaneError } from "../../model/errors.ts";
 import { AGENT_FIELDS } from "./agent-fields.ts";
 import type { Field, FieldValues } from "./field.ts";
 import { parseDurationMs } from "./field-types.ts";
 import { KUBE_PROXY_FIELDS } from "./kube-proxy-fields.ts";
+import { parseYaml } from "./yaml-text.ts";
 
 const MAX_BYTES = 1 << 20;
 const MAX_SHOWN = 60;
@@ -45,21 +45,25 @@ export function shown(value: unknown): string {
  */
 export function readDocuments(file: string, text: string, values: FieldValues): void {
   if (text.length > MAX_BYTES) throw configError(file, "", "larger than 1 MiB");
-  const parsed = parseAllDocuments(text, { uniqueKeys: true });
   const seen = new Set<string>();
-  for (const document of "empty" in parsed ? [] : parsed) {
-    const problem = document.errors[0];
-    if (problem !== undefined) throw configError(file, "", problem.message.split("\n")[0] ?? "not YAML");
-    if (document.contents === null || (isScalar(document.contents) && document.contents.value === null))
-      continue;
-    readDocument(file, document, values, seen);
+  for (const value of parse(file, text)) {
+    if (value !== null) readDocument(file, value, values, seen);
   }
 }
 
-function readDocument(file: string, document: Document, values: FieldValues, seen: Set<string>): void {
-  if (!isMap(document.contents)) throw configError(file, "", "a document must be a map of fields");
-  const json: unknown = document.toJS({ maxAliasCount: 20 });
-  const root = json as Readonly<Record<string, unknown>>; // a YAML map
+function parse(file: string, text: string): readonly unknown[] {
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    throw configError(file, "", (error as Error).message);
+  }
+}
+
+function readDocument(file: string, value: unknown, values: FieldValues, seen: Set<string>): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw configError(file, "", "a document must be a map of fields");
+  }
+  const root = value as Readonly<Record<string, unknown>>; // a YAML map
   const known = KINDS.find((entry) => entry.apiVersion === root["apiVersion"] && entry.kind === root["kind"]);
   if (known === undefined) {
     const allowed = KINDS.map((entry) => `${entry.apiVersion} ${entry.kind}`).join(" or ");
@@ -69,8 +73,8 @@ function readDocument(file: string, document: Document, values: FieldValues, see
   if (seen.has(known.kind)) throw configError(file, "kind", `a second ${known.kind}; allowed: one`);
   seen.add(known.kind);
   const context = { file, fields: known.fields, values };
-  for (const [key, value] of Object.entries(root)) {
-    if (key !== "apiVersion" && key !== "kind" && key !== "metadata") readValue(context, key, value);
+  for (const [key, part] of Object.entries(root)) {
+    if (key !== "apiVersion" && key !== "kind" && key !== "metadata") readValue(context, key, part);
   }
 }
 

@@ -6,8 +6,8 @@ import { createHash } from "node:crypto";
 import { type FSWatcher, statSync, watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
 import type { Clock } from "../clock.ts";
+import { parseYaml } from "../config/yaml-text.ts";
 import { parseManifest, type WorkloadManifest } from "./manifest.ts";
 
 const FILE = /^[^.].*\.(ya?ml|json)$/;
@@ -72,14 +72,20 @@ export class ManifestDirectory {
       cancel();
       cancel = this.#clock.after(SETTLE_MS, () => void again());
     };
+    let isReading = false;
     const again = async (): Promise<void> => {
-      // Before reading, so that no change falls between.
+      if (isReading) {
+        soon();
+        return;
+      }
+      isReading = true;
+      // Watch and timer before reading: a change that falls into the reading replaces the timer, and is read.
       watch = rewatch(this.#path, watch, soon);
-      const state = await this.read();
-      if (signal.aborted) return;
       cancel();
       cancel = this.#clock.after(watch === undefined ? RETRY_MS : REREAD_MS, () => void again());
-      onState(state);
+      const state = await this.read();
+      isReading = false;
+      if (!signal.aborted) onState(state);
     };
     signal.addEventListener("abort", () => {
       cancel();
@@ -138,14 +144,10 @@ export class ManifestDirectory {
 
 /** @throws {Error} with the field and what is allowed */
 function parseFile(file: string, content: string): readonly FoundManifest[] {
-  const documents = parseAllDocuments(content, { uniqueKeys: true });
-  const list = "empty" in documents ? [] : documents;
-  if (list.length > MAX_DOCUMENTS)
-    throw new Error(`${list.length} documents; allowed: at most ${MAX_DOCUMENTS}`);
-  return list.flatMap((document) => {
-    const problem = document.errors[0];
-    if (problem !== undefined) throw new Error(problem.message.split("\n")[0] ?? "not YAML");
-    const value: unknown = document.toJS({ maxAliasCount: 20 });
+  const values = parseYaml(content);
+  if (values.length > MAX_DOCUMENTS)
+    throw new Error(`${values.length} documents; allowed: at most ${MAX_DOCUMENTS}`);
+  return values.flatMap((value) => {
     if (value === null) return [];
     const manifest = parseManifest(value);
     const hash = createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);

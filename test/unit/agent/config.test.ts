@@ -163,6 +163,11 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
   },
   { name: "bad YAML", yaml: "a: [", want: /f\.yaml: / },
   { name: "a key twice", yaml: `${PROXY}mode: ""\nmode: ""\n`, want: /f\.yaml: .*unique/ },
+  {
+    name: "aliases that multiply",
+    yaml: `a: &a [1,2,3]\nb: &b [${"*a,".repeat(9)}]\nc: &c [${"*b,".repeat(9)}]\nd: [${"*c,".repeat(9)}]\n`,
+    want: /f\.yaml: Excessive alias count/,
+  },
   { name: "a list document", yaml: "- a\n", want: /must be a map/ },
   { name: "iptables mode", yaml: `${PROXY}mode: iptables\n`, want: /mode: iptables mode is not built yet/ },
   {
