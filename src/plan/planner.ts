@@ -7,7 +7,6 @@
  */
 import type { Cidr, IpFamily } from "../model/ip.ts";
 import type { FeedObject, ObjectKey, ObjectProblem } from "../model/objects.ts";
-import { keyOf } from "../model/objects.ts";
 import { Claims, frontendKey } from "./claims.ts";
 import type { HintMatch } from "./endpoints.ts";
 import { matchHints } from "./endpoints.ts";
@@ -31,18 +30,26 @@ interface Entry {
   asked: readonly UnitShape[];
   /** Without the frontends lost to others; `undefined` when it must be worked out anew. */
   shapes: readonly UnitShape[] | undefined;
-  /** Keys of the units last taken. */
-  taken: readonly string[];
+  /** Shapes of the units last taken: often the same list as `shapes`. */
+  taken: readonly UnitShape[];
   problems: readonly ObjectProblem[];
 }
 
-type Staged =
-  | { readonly kind: "service"; readonly spec: ServiceSpec | undefined }
-  | { readonly kind: "slice"; readonly service: string; readonly record: SliceRecord | undefined }
-  | { readonly kind: "cidr"; readonly cidrs: readonly Cidr[] | undefined };
+interface StagedSlice {
+  /** `namespace/name` of the Service. */
+  readonly service: string;
+  /** `undefined` when it is gone. */
+  readonly record: SliceRecord | undefined;
+}
+
+/** What a batch brings, by `namespace/name`; `undefined` when it is gone. */
+class StagedBatch {
+  readonly services = new Map<string, ServiceSpec | undefined>();
+  readonly slices = new Map<string, StagedSlice>();
+  readonly cidrs = new Map<string, readonly Cidr[] | undefined>();
+}
 
 const NO_SHAPES: readonly UnitShape[] = [];
-const NO_KEYS: readonly string[] = [];
 const NO_PROBLEMS: readonly ObjectProblem[] = [];
 
 export class Planner {
@@ -57,7 +64,7 @@ export class Planner {
   readonly #claims = new Claims();
   #hints: HintMatch[] = [];
   #dirty = new Set<string>();
-  #staged = new Map<string, Staged>();
+  #staged = new StagedBatch();
   #stagedSliceProblems = new Map<string, readonly ObjectProblem[]>();
   #endpoints = 0;
   #services = 0;
@@ -75,40 +82,38 @@ export class Planner {
 
   /** Forgets what an unfinished batch staged. */
   begin(): void {
-    this.#staged = new Map();
+    this.#staged = new StagedBatch();
     this.#stagedSliceProblems = new Map();
   }
 
   upsert(object: FeedObject): void {
-    const id = stageId(keyOf(object));
-    if (object.kind === "Service") this.#staged.set(id, { kind: "service", spec: reduceService(object) });
-    else if (object.kind === "ServiceCIDR") this.#staged.set(id, { kind: "cidr", cidrs: object.cidrs });
+    const name = `${object.meta.namespace}/${object.meta.name}`;
+    if (object.kind === "Service") this.#staged.services.set(name, reduceService(object));
+    else if (object.kind === "ServiceCIDR") this.#staged.cidrs.set(name, object.cidrs);
     else if (object.kind === "EndpointSlice") {
       const problems: ObjectProblem[] = [];
       const record = packSlice(object, this.#names, this.#ports, problems);
       const service = `${object.meta.namespace}/${object.serviceName}`;
-      this.#staged.set(id, object.serviceName === "" ? GONE_SLICE : { kind: "slice", service, record });
-      this.#stagedSliceProblems.set(id, problems);
+      this.#staged.slices.set(name, object.serviceName === "" ? GONE_SLICE : { service, record });
+      if (problems.length > 0) this.#stagedSliceProblems.set(name, problems);
     }
   }
 
   remove(key: ObjectKey): void {
-    const id = stageId(key);
-    if (key.kind === "Service") this.#staged.set(id, { kind: "service", spec: undefined });
-    else if (key.kind === "ServiceCIDR") this.#staged.set(id, { kind: "cidr", cidrs: undefined });
-    else if (key.kind === "EndpointSlice") this.#staged.set(id, GONE_SLICE);
+    const name = `${key.namespace}/${key.name}`;
+    if (key.kind === "Service") this.#staged.services.set(name, undefined);
+    else if (key.kind === "ServiceCIDR") this.#staged.cidrs.set(name, undefined);
+    else if (key.kind === "EndpointSlice") this.#staged.slices.set(name, GONE_SLICE);
   }
 
   /** Makes what was staged count. @param snapshot true when everything that was not staged is gone */
   commit(snapshot: boolean): void {
-    const staged = this.#staged;
-    if (snapshot) this.#stageAbsent(staged);
-    for (const [id, change] of staged) {
-      const name = id.slice(2);
-      if (change.kind === "service") this.#setService(name, change.spec);
-      else if (change.kind === "cidr") this.#setCidrs(name, change.cidrs);
-      else this.#setSlice(name, change.service, change.record, this.#stagedSliceProblems.get(id));
-    }
+    const { services, slices, cidrs } = this.#staged;
+    if (snapshot) this.#stageAbsent(this.#staged);
+    for (const [name, spec] of services) this.#setService(name, spec);
+    for (const [name, { service, record }] of slices)
+      this.#setSlice(name, service, record, this.#stagedSliceProblems.get(name));
+    for (const [name, ranges] of cidrs) this.#setCidrs(name, ranges);
     this.begin();
   }
 
@@ -183,13 +188,10 @@ export class Planner {
     entry.shapes = shapes;
     const problems: ObjectProblem[] = this.#conflicts(entry);
     let targets = 0;
-    const keys = shapes.length === entry.taken.length ? entry.taken : NO_KEYS;
-    const isSame = keys !== NO_KEYS && shapes.every((shape, i) => shape.key === keys[i]);
-    if (!isSame) {
+    if (entry.taken !== shapes) {
       const now = new Set(shapes.map((shape) => shape.key));
-      for (const key of entry.taken)
-        if (!now.has(key)) changes.push({ key, family: key.endsWith("6") ? "ip6" : "ip" });
-      entry.taken = shapes.map((shape) => shape.key);
+      for (const { key, family } of entry.taken) if (!now.has(key)) changes.push({ key, family });
+      entry.taken = shapes;
     }
     for (const shape of shapes) {
       const unit = this.#unit(shape, entry, problems);
@@ -226,7 +228,7 @@ export class Planner {
       slices: [],
       asked: NO_SHAPES,
       shapes: NO_SHAPES,
-      taken: NO_KEYS,
+      taken: NO_SHAPES,
       problems: NO_PROBLEMS,
     };
     this.#entries.set(name, entry);
@@ -283,8 +285,10 @@ export class Planner {
   }
 
   #shapes(entry: Entry): readonly UnitShape[] {
+    const ownsAll = (shape: UnitShape) => shape.frontends.every((frontend) => this.#owns(shape, frontend));
+    if (entry.asked.every(ownsAll)) return entry.asked;
     return entry.asked.map((shape) =>
-      shape.frontends.every((frontend) => this.#owns(shape, frontend))
+      ownsAll(shape)
         ? shape
         : { ...shape, frontends: shape.frontends.filter((frontend) => this.#owns(shape, frontend)) },
     );
@@ -356,20 +360,12 @@ export class Planner {
     this.#rangesChanged = true;
   }
 
-  #stageAbsent(staged: Map<string, Staged>): void {
+  #stageAbsent({ services, slices, cidrs }: StagedBatch): void {
     for (const [name, entry] of this.#entries)
-      if (entry.spec !== undefined && !staged.has(`s/${name}`))
-        staged.set(`s/${name}`, { kind: "service", spec: undefined });
-    for (const name of this.#serviceOfSlice.keys())
-      if (!staged.has(`e/${name}`)) staged.set(`e/${name}`, GONE_SLICE);
-    for (const name of this.#cidrs.keys())
-      if (!staged.has(`c/${name}`)) staged.set(`c/${name}`, { kind: "cidr", cidrs: undefined });
+      if (entry.spec !== undefined && !services.has(name)) services.set(name, undefined);
+    for (const name of this.#serviceOfSlice.keys()) if (!slices.has(name)) slices.set(name, GONE_SLICE);
+    for (const name of this.#cidrs.keys()) if (!cidrs.has(name)) cidrs.set(name, undefined);
   }
 }
 
-const GONE_SLICE: Staged = { kind: "slice", service: "", record: undefined };
-
-function stageId(key: ObjectKey): string {
-  const kind = key.kind === "Service" ? "s" : key.kind === "EndpointSlice" ? "e" : "c";
-  return `${kind}/${key.namespace}/${key.name}`;
-}
+const GONE_SLICE: StagedSlice = { service: "", record: undefined };

@@ -4,7 +4,7 @@
  */
 import type { Cidr, IpAddress, IpFamily } from "../../model/ip.ts";
 import { cidrContains, ipFamily } from "../../model/ip.ts";
-import type { Service, TrafficPolicy } from "../../model/objects.ts";
+import type { Service, ServicePort, TrafficPolicy } from "../../model/objects.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { PROTOCOL_NUMBERS, packIp } from "../packed.ts";
 import { mergeRanges, rangeOfCidr } from "../ranges.ts";
@@ -39,6 +39,33 @@ export interface ServiceSpec {
 }
 
 const NONE: readonly never[] = [];
+/** Equal ports and names of 10,000 Services are one value each. */
+const MAX_SHARED = 10_000;
+const sharedPorts = new Map<string, SpecPort>();
+const sharedTexts = new Map<string, string>();
+
+function sharedPort(port: ServicePort): SpecPort {
+  const text = `${port.name}/${port.protocol}/${port.port}/${port.nodePort}`;
+  const known = sharedPorts.get(text);
+  if (known !== undefined) return known;
+  const { name, nodePort } = port;
+  const made = { name, protocol: PROTOCOL_NUMBERS[port.protocol], port: port.port, nodePort };
+  if (sharedPorts.size < MAX_SHARED) sharedPorts.set(text, made);
+  return made;
+}
+
+/** For texts that repeat from Service to Service: namespaces, paths of fields. */
+function shared(text: string): string {
+  const known = sharedTexts.get(text);
+  if (known !== undefined) return known;
+  if (sharedTexts.size < MAX_SHARED) sharedTexts.set(text, text);
+  return text;
+}
+
+/** Without the room that an array has for growing. */
+function exact<T>(list: readonly T[]): readonly T[] {
+  return list.length === 0 ? NONE : list.slice();
+}
 
 /** @returns `undefined` for Services that are not proxied: headless, ExternalName, another proxy's */
 export function reduceService(service: Service): ServiceSpec | undefined {
@@ -50,19 +77,14 @@ export function reduceService(service: Service): ServiceSpec | undefined {
     entry.ip !== undefined && entry.ipMode === "VIP" ? [{ ip: entry.ip, index }] : [],
   );
   return {
-    namespace: meta.namespace,
+    namespace: shared(meta.namespace),
     name: meta.name,
     createdAtMs: meta.creationTimestampMs > 0 ? meta.creationTimestampMs : Number.POSITIVE_INFINITY,
-    clusterIPs: service.clusterIPs,
-    externalIPs: service.externalIPs.length > 0 ? service.externalIPs : NONE,
-    ingress: ingress.length > 0 ? ingress : NONE,
-    sourceRanges: service.loadBalancerSourceRanges.length > 0 ? service.loadBalancerSourceRanges : NONE,
-    ports: service.ports.map((port) => ({
-      name: port.name,
-      protocol: PROTOCOL_NUMBERS[port.protocol],
-      port: port.port,
-      nodePort: port.nodePort,
-    })),
+    clusterIPs: exact(service.clusterIPs),
+    externalIPs: exact(service.externalIPs),
+    ingress: exact(ingress),
+    sourceRanges: exact(service.loadBalancerSourceRanges),
+    ports: service.ports.map(sharedPort),
     internalPolicy: service.internalTrafficPolicy,
     externalPolicy: service.externalTrafficPolicy,
     affinitySeconds: service.sessionAffinity === "ClientIP" ? service.affinityTimeoutSeconds : 0,
@@ -85,16 +107,6 @@ function sourceRanges(spec: ServiceSpec, family: IpFamily, node: NodeConfig): re
     }
   }
   return mergeRanges(all);
-}
-
-const fieldPaths = new Map<string, string>();
-
-/** Paths repeat in every Service: one string for all. */
-function shared(path: string): string {
-  const known = fieldPaths.get(path);
-  if (known !== undefined) return known;
-  if (fieldPaths.size < 1_000) fieldPaths.set(path, path);
-  return path;
 }
 
 function frontendsOf(
@@ -130,7 +142,7 @@ function frontendsOf(
       field: shared(field),
     });
   }
-  return frontends;
+  return exact(frontends);
 }
 
 /** Units of a Service before conflicts: one a port and family in which it has a cluster address. */
@@ -155,5 +167,5 @@ export function shapesOf(spec: ServiceSpec, node: NodeConfig): readonly UnitShap
       });
     });
   }
-  return shapes;
+  return exact(shapes);
 }
