@@ -187,6 +187,8 @@ export class Planner {
     const shapes = entry.shapes ?? this.#shapes(entry);
     entry.shapes = shapes;
     const problems: ObjectProblem[] = this.#conflicts(entry);
+    if (entry.spec !== undefined && entry.spec.affinitySeconds > 0)
+      problems.push(withoutAffinity(entry.spec));
     let targets = 0;
     if (entry.taken !== shapes) {
       const now = new Set(shapes.map((shape) => shape.key));
@@ -366,6 +368,16 @@ export class Planner {
     for (const name of this.#serviceOfSlice.keys()) if (!slices.has(name)) slices.set(name, GONE_SLICE);
     for (const name of this.#cidrs.keys()) if (!cidrs.has(name)) cidrs.set(name, undefined);
   }
+}
+
+/** Said openly until a backend can do it: connections of such a Service are balanced, but not sticky. */
+function withoutAffinity({ namespace, name }: ServiceSpec): ObjectProblem {
+  return {
+    object: { kind: "Service", namespace, name },
+    reason: "SessionAffinityIgnored",
+    field: "spec.sessionAffinity",
+    message: "ClientIP affinity is not programmed by this version; connections are balanced without it",
+  };
 }
 
 const GONE_SLICE: StagedSlice = { service: "", record: undefined };

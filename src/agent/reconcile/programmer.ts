@@ -94,6 +94,10 @@ export class Programmer {
     return this.#compiler.elementCount;
   }
 
+  noLocalEndpoints(): { readonly internal: number; readonly external: number } {
+    return this.#compiler.noLocalEndpoints();
+  }
+
   countRepair(): void {
     this.#counters.repairs++;
   }

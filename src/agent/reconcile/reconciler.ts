@@ -139,6 +139,7 @@ export class Reconciler implements FeedListener {
         units: programmer.unitCount,
         elements: programmer.elementCount,
         counters: programmer.counters,
+        noLocalEndpoints: programmer.noLocalEndpoints(),
       })),
       refused: this.#problems,
       ...this.#progress.status(),

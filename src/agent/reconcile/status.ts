@@ -22,6 +22,8 @@ export interface FamilyStatus {
   /** Elements that the table should hold. */
   readonly elements: number;
   readonly counters: FamilyCounters;
+  /** Service ports with policy Local whose usable endpoints are all on other nodes, by the policy. */
+  readonly noLocalEndpoints: { readonly internal: number; readonly external: number };
 }
 
 export interface ReconcilerStatus {

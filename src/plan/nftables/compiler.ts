@@ -51,6 +51,18 @@ export class NftCompiler {
     return this.#elements;
   }
 
+  /** Units with policy Local whose usable endpoints are all elsewhere: their clients are dropped. Cost O(units). */
+  noLocalEndpoints(): { readonly internal: number; readonly external: number } {
+    let internal = 0;
+    let external = 0;
+    for (const { shape, localSlots, hasAny } of this.#units.values()) {
+      if (localSlots !== "" || !hasAny) continue;
+      if (shape.internalPolicy === "Local") internal++;
+      if (shape.externalPolicy === "Local" && shape.frontends.some((f) => f.class !== "internal")) external++;
+    }
+    return { internal, external };
+  }
+
   /** The table without elements: sets, chains, rules. Rules come before elements, or the kernel checks every element anew. */
   layoutOps(): readonly NftOp[] {
     return [
