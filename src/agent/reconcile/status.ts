@@ -23,7 +23,7 @@ export interface FamilyStatus {
   readonly elements: number;
   readonly counters: FamilyCounters;
   /** Service ports with policy Local whose usable endpoints are all on other nodes, by the policy. */
-  readonly noLocalEndpoints: { readonly internal: number; readonly external: number };
+  readonly noLocalEndpoints?: { readonly internal: number; readonly external: number };
 }
 
 export interface ReconcilerStatus {
