@@ -211,7 +211,7 @@ export class DiskStateStore implements StateStore {
           parts = [];
           size = 0;
         }
-        parts.push(bytes.subarray(fieldStart, end));
+        parts.push(Buffer.from(bytes.subarray(fieldStart, end)));
         size += end - fieldStart;
       }
     }

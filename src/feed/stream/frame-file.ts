@@ -28,7 +28,8 @@ export async function readFirstLine(path: string): Promise<string | undefined> {
 }
 
 const HEAD_BYTES = 8;
-const READ_BYTES = 512 * 1024;
+/** Room for the largest frame and as much again. */
+const WINDOW_BYTES = 512 * 1024;
 
 /** Length and checksum in front of a frame, little endian. */
 export function frameHead(frame: Uint8Array): Buffer {
@@ -39,6 +40,7 @@ export function frameHead(frame: Uint8Array): Buffer {
 }
 
 export interface ReadFrame {
+  /** Valid until the next frame is asked for: all frames of a reading share one buffer. */
   readonly bytes: Buffer;
   /** Offset in the file behind the frame. */
   readonly endOffset: number;
@@ -55,26 +57,28 @@ export async function* readFrames(path: string, limit = Number.POSITIVE_INFINITY
 }
 
 async function* framesOf(file: FileHandle, limit: number): AsyncGenerator<ReadFrame> {
-  let rest: Buffer = Buffer.alloc(0);
-  let offset = FIRST_LINE_BYTES;
+  const window = Buffer.allocUnsafeSlow(WINDOW_BYTES);
+  let start = 0;
+  let end = 0;
   let position = FIRST_LINE_BYTES;
   for (;;) {
-    const want = Math.min(READ_BYTES, limit - position);
-    if (want <= 0) return;
-    const chunk = Buffer.allocUnsafe(want);
-    const { bytesRead } = await file.read(chunk, 0, want, position);
+    const size = end - start >= HEAD_BYTES ? window.readUInt32LE(start) : 0;
+    if (size > MAX_MESSAGE_BYTES) return;
+    const frameEnd = start + HEAD_BYTES + size;
+    if (end - start >= HEAD_BYTES && frameEnd <= end) {
+      const bytes = window.subarray(start + HEAD_BYTES, frameEnd);
+      if (crc32(bytes) !== window.readUInt32LE(start + 4)) return;
+      start = frameEnd;
+      yield { bytes, endOffset: position - (end - start) };
+      continue;
+    }
+    window.copyWithin(0, start, end);
+    end -= start;
+    start = 0;
+    const want = Math.min(WINDOW_BYTES - end, limit - position);
+    const bytesRead = want <= 0 ? 0 : (await file.read(window, end, want, position)).bytesRead;
     if (bytesRead === 0) return;
     position += bytesRead;
-    rest = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-    for (;;) {
-      const size = rest.length >= HEAD_BYTES ? rest.readUInt32LE(0) : 0;
-      if (size > MAX_MESSAGE_BYTES) return;
-      if (rest.length < HEAD_BYTES + size || rest.length < HEAD_BYTES) break;
-      const bytes = rest.subarray(HEAD_BYTES, HEAD_BYTES + size);
-      if (crc32(bytes) !== rest.readUInt32LE(4)) return;
-      offset += HEAD_BYTES + size;
-      yield { bytes, endOffset: offset };
-      rest = rest.subarray(HEAD_BYTES + size);
-    }
+    end += bytesRead;
   }
 }
