@@ -322,6 +322,19 @@ function cases(backend: Backend, layout: Layout): void {
     assert.deepEqual(driver.read()?.chains, [{ name: "only" }]);
   });
 
+  test("an empty list of elements is no operation", (t) => {
+    const [driver] = open(t, backend, layout);
+    committed(driver, [...HEAD, ...sets]);
+    const before = driver.generation();
+    committed(driver, [{ op: "add-elements", set: "slot", elements: pack([], []) }]);
+    assert.equal(driver.generation(), before);
+    committed(driver, [
+      { op: "delete-elements", set: "slot", elements: pack([]) },
+      { op: "add-chain", chain: { name: "c" } },
+    ]);
+    assert.deepEqual(driver.read()?.chains, [{ name: "c" }]);
+  });
+
   test("generation() changes with commits only; an empty batch is none", (t) => {
     const [driver] = open(t, backend, layout);
     const first = driver.generation();

@@ -103,7 +103,7 @@ export class FakeNft implements NftDriver {
   }
 
   commit(ops: readonly NftOp[]): NftCommit {
-    if (ops.length === 0) return { kind: "committed" };
+    if (ops.every((op) => "elements" in op && op.elements.count === 0)) return { kind: "committed" };
     const existed = this.#table() !== undefined;
     const undo: (() => void)[] = [];
     const failures: NftFailure[] = [];
@@ -202,10 +202,10 @@ export class FakeNft implements NftDriver {
         deleteSet(this.#need(), op.set, undo);
         return;
       case "add-elements":
-        addElements(this.#need(), op.set, op.elements, undo);
+        if (op.elements.count > 0) addElements(this.#need(), op.set, op.elements, undo);
         return;
       case "delete-elements":
-        deleteElements(this.#need(), op.set, op.elements, undo);
+        if (op.elements.count > 0) deleteElements(this.#need(), op.set, op.elements, undo);
         return;
     }
   }

@@ -94,6 +94,7 @@ export class LinuxNft implements NftDriver {
     const sequence = socket.takeSequence(1);
     const layout = encodeBatch(socket.writer, this.table, this.#shapes, ops, sequence);
     socket.takeSequence(layout.lastSequence - sequence);
+    if (layout.start.length === 0) return { kind: "committed" };
     const failures: NftFailure[] = [];
     let acknowledged = false;
     const lost = socket.exchange(

@@ -122,6 +122,7 @@ class BatchEncoder {
     flags: number,
     op: Extract<NftOp, { op: "add-elements" | "delete-elements" }>,
   ): void {
+    if (op.elements.count === 0) return;
     const shape = this.#shapes.get(op.set) ?? guessShape(op);
     checkElements(shape, op.elements);
     let from = 0;
