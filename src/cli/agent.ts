@@ -3,6 +3,7 @@ import { Agent } from "../agent/agent.ts";
 import { AGENT_HELP } from "../agent/agent-help.ts";
 import { systemClock } from "../agent/clock.ts";
 import { loadSettings } from "../agent/config/load-settings.ts";
+import { setOomScore } from "../agent/host/oom-score.ts";
 import { openHost } from "../agent/host/open-host.ts";
 import { createLogger } from "../agent/log.ts";
 import { openFeed } from "../agent/open-feed.ts";
@@ -16,6 +17,7 @@ export const agentCommand: Command = async (args, io) => {
   }
   const { settings, values } = loaded;
   const log = createLogger(settings.logLevel);
+  if (settings.oomScoreAdj !== undefined) setOomScore(settings.oomScoreAdj, log);
   const source = await openFeed(settings, log);
   const host = await openHost(io.env);
   try {

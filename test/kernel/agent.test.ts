@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -50,6 +50,7 @@ function startAgent(): ChildProcess {
       objects,
       "--node-name",
       "n1",
+      "--oom-score-adj=7",
       "--status-socket",
       socket,
       "--state-dir",
@@ -171,6 +172,8 @@ test("health, metrics and status say what is programmed", () => {
   assert.deepEqual(status.node.addresses, ["10.244.1.1"]);
   assert.equal(status.programmed.services, 1);
   assert.equal(namespaces.run("node", "cat", "/proc/sys/net/ipv4/ip_forward").trim(), "1");
+  // `ip netns exec` and bin/nodeplane both replace themselves, so the child is the agent.
+  assert.equal(readFileSync(`/proc/${agent.pid}/oom_score_adj`, "utf8").trim(), "7");
 });
 
 test("a killed agent changes nothing, and its successor writes nothing", async () => {

@@ -298,6 +298,19 @@ export class AgentMetrics {
         for (const problem of snapshot().reconciler.refused) refused.inc({ reason: problem.reason });
       },
     });
+    const noLocal: Gauge = new Gauge({
+      name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+      help: "Service ports with a Local policy that have endpoints on other nodes only",
+      labelNames: ["ip_family", "traffic_policy"],
+      registers: [this.#registry],
+      collect: () => {
+        for (const { family, noLocalEndpoints } of snapshot().reconciler.families) {
+          for (const [traffic_policy, count] of Object.entries(noLocalEndpoints ?? {})) {
+            noLocal.set({ ip_family: FAMILY_LABEL[family], traffic_policy }, count);
+          }
+        }
+      },
+    });
     const stream: Counter = new Counter({
       name: "nodeplane_stream_events_total",
       help: "What happened on the node stream, by kind",

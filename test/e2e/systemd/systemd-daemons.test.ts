@@ -11,10 +11,11 @@ const UNITS = [
 ] as const;
 const [CONTROL_PLANE, AGENT, DNS] = UNITS;
 
-/** The machine has one address and no route out; nothing of the boot pulls in mounts or a network. */
+/** Nothing of the boot pulls in mounts or a network; the checkout that is tested may lie below /root. */
 const dropIn = (unit: string) => `[Unit]
 DefaultDependencies=no
 [Service]
+ProtectHome=read-only
 StandardOutput=file:/tmp/${unit}.log
 StandardError=file:/tmp/${unit}.log
 `;
