@@ -23,6 +23,8 @@ export interface ControlPlaneConfig {
   readonly tlsSans: readonly string[];
   /** Seconds without a sign of life after which a node counts as not ready. */
   readonly nodeGracePeriodSeconds: number;
+  /** Nodes take this store's state even if it removes most of what they have. */
+  readonly authoritativeSnapshots: boolean;
   readonly logLevel: string;
 }
 
@@ -44,6 +46,9 @@ Serves the Kubernetes API for Services and what belongs to them, runs the contro
   --tls-san NAME[,NAME]       further names or addresses in the server's certificate
   --node-monitor-grace-period SECONDS
                               silence after which a node is not ready and its endpoints leave (default 40)
+  --authoritative-snapshots true|false
+                              true: nodes take this store's state even if it removes most of what they have (after
+                              a store was restored or begun anew on purpose; default false)
   --log-level LEVEL           debug, info, warn, error (default info)
 `;
 
@@ -70,6 +75,7 @@ type Name =
   | "cluster-domain"
   | "tls-san"
   | "node-monitor-grace-period"
+  | "authoritative-snapshots"
   | "log-level";
 
 /** Flag and, in camelCase, key of the file. */
@@ -85,6 +91,7 @@ const NAMES: Readonly<Record<Name, string>> = {
   "cluster-domain": "clusterDomain",
   "tls-san": "tlsSan",
   "node-monitor-grace-period": "nodeMonitorGracePeriod",
+  "authoritative-snapshots": "authoritativeSnapshots",
   "log-level": "logLevel",
 };
 const FLAGS = Object.keys(NAMES) as Name[];
@@ -108,8 +115,16 @@ export function loadConfig(args: readonly string[]): ControlPlaneConfig | "help"
     clusterDomain: domain(given.get("cluster-domain")) ?? "cluster.local",
     tlsSans: names(given.get("tls-san")) ?? [],
     nodeGracePeriodSeconds: seconds(given.get("node-monitor-grace-period")) ?? 40,
+    authoritativeSnapshots: truth(given.get("authoritative-snapshots")) ?? false,
     logLevel: level(given.get("log-level")) ?? "info",
   };
+}
+
+function truth(given: Given | undefined): boolean | undefined {
+  if (given === undefined) return undefined;
+  if (given.value === true || given.value === "true") return true;
+  if (given.value === false || given.value === "false") return false;
+  return invalid(`${given.where}: ${JSON.stringify(given.value)} is not allowed: must be true or false`);
 }
 
 function invalid(detail: string): never {

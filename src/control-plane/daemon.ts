@@ -65,18 +65,55 @@ export async function runControlPlane(options: DaemonOptions, signal: AbortSigna
   const machinery = makeMachinery(store, kinds, settingsOf(config));
   const client = new LocalClient(machinery);
   await createSystemNamespaces(client);
+  const opened: Opened = { config, store, machinery, client, log, metrics: new ApiMetrics(store) };
   const pki = await openPki(config);
-  const metrics = new ApiMetrics(store);
+  const server = await openServer(opened, pki, failure.signal);
+  parts.defer(async () => await server.close());
+  const nodeStream = await openStream(opened, pki, parts);
+  const renewal = setInterval(() => void renew(pki, server, nodeStream, log), DAY_MS);
+  parts.defer(() => clearInterval(renewal));
+  const controllers = runControllers(depsOf(opened, kinds), stopped, options.controllers);
+  parts.defer(async () => await controllers);
+  const { securePort, streamPort } = config;
+  options.onReady({ securePort, streamPort, kubeconfigPath: pki.kubeconfigPath });
+  await aborted(stopped);
+  log.info({}, "stopping");
+  options.onStopping?.();
+  if (failure.signal.aborted) throw failure.signal.reason;
+}
+
+/** What the parts of the daemon share. */
+interface Opened {
+  readonly config: ControlPlaneConfig;
+  readonly store: Store;
+  readonly machinery: Machinery;
+  readonly client: LocalClient;
+  readonly log: ControllerLog;
+  readonly metrics: ApiMetrics;
+}
+
+async function openServer(
+  { config, machinery, metrics, log }: Opened,
+  pki: Pki,
+  storeFailed: AbortSignal,
+): Promise<ApiServer> {
   const server = new ApiServer({
     machinery,
     openApi: new OpenApi(machinery.registry),
     metrics,
-    checks: { store: () => (failure.signal.aborted ? "the store has failed" : undefined) },
+    checks: { store: () => (storeFailed.aborted ? "the store has failed" : undefined) },
     onError: (error, path) => log.error({ error: describe(error), path }, "request failed inside the server"),
     tls: tlsOf(pki),
   });
   await server.listen(config.securePort, config.bindAddress);
-  parts.defer(async () => await server.close());
+  return server;
+}
+
+async function openStream(
+  { config, store, client, metrics, log }: Opened,
+  pki: Pki,
+  parts: AsyncDisposableStack,
+): Promise<NodeStream> {
   const events = new EventRecorder({ client, clock: systemClock, log });
   const nodeStream = await openNodeStream({
     store,
@@ -89,9 +126,11 @@ export async function runControlPlane(options: DaemonOptions, signal: AbortSigna
   registerNodeStreamMetrics(nodeStream.hub, metrics.registry);
   parts.defer(async () => await events.settled());
   parts.defer(async () => await nodeStream.close());
-  const renewal = setInterval(() => void renew(pki, server, nodeStream, log), DAY_MS);
-  parts.defer(() => clearInterval(renewal));
-  const deps: ControllerDeps = {
+  return nodeStream;
+}
+
+function depsOf({ config, store, client, machinery, log }: Opened, kinds: readonly Kind[]): ControllerDeps {
+  return {
     client,
     store,
     kinds,
@@ -102,14 +141,6 @@ export async function runControlPlane(options: DaemonOptions, signal: AbortSigna
     identity: `${hostname()}_${store.epoch}`,
     nodeGracePeriodSeconds: config.nodeGracePeriodSeconds,
   };
-  const controllers = runControllers(deps, stopped, options.controllers);
-  parts.defer(async () => await controllers);
-  const { securePort, streamPort } = config;
-  options.onReady({ securePort, streamPort, kubeconfigPath: pki.kubeconfigPath });
-  await aborted(stopped);
-  log.info({}, "stopping");
-  options.onStopping?.();
-  if (failure.signal.aborted) throw failure.signal.reason;
 }
 
 /** Port 0 stands for a free one; certificates and objects name it, so it is chosen before anything is opened. */

@@ -27,7 +27,7 @@ test("flags win over the file, the file over defaults", (t) => {
     `${HEAD}securePort: 7443\nserviceCidr: [10.0.0.7/16, "fd00::/112"]\nbindAddress: 127.0.0.1\n`,
   );
   const config = loadConfig(["--config", path, "--secure-port=8443", "--tls-san", "a.example,192.0.2.1"]);
-  assert.ok(config !== "help");
+  assert.ok(config !== "help" && !config.authoritativeSnapshots);
   assert.deepEqual(
     [config.securePort, config.serviceCidrs, config.bindAddress, config.advertiseAddress, config.tlsSans],
     [8443, ["10.0.0.0/16", "fd00::/112"], "127.0.0.1", "127.0.0.1", ["a.example", "192.0.2.1"]],
@@ -43,6 +43,10 @@ const BAD: readonly [readonly string[], RegExp][] = [
   [["--service-cidr", "10.0.0.0/30"], /--service-cidr: .* prefix of \/8 to \/28/],
   [["--node-port-range", "40000-30000"], /--node-port-range: .* FROM-TO/],
   [["--cluster-domain", "Bad_Domain"], /--cluster-domain: .* DNS name/],
+  [
+    ["--authoritative-snapshots", "yes"],
+    /--authoritative-snapshots: "yes" is not allowed: must be true or false/,
+  ],
   [["--log-level", "loud"], /--log-level: .* one of debug, info, warn, error/],
   [["--config", "/nonexistent"], /cannot read: \/nonexistent: ENOENT/],
 ];
