@@ -21,7 +21,7 @@ const ROUNDS = 3;
 
 function boot(dir: string, what: "restart" | "memory", options: BenchOptions): Booted {
   const args = [
-    join(import.meta.dirname, "boot.ts"),
+    join(import.meta.dirname, "boot.bench.ts"),
     dir,
     what,
     String(Date.now()),

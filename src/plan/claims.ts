@@ -28,7 +28,7 @@ export class Claims {
 
   owner(key: string): Claimant | undefined {
     const held = this.#claims.get(key);
-    return held === undefined || !Array.isArray(held) ? (held as Claimant | undefined) : held[0];
+    return held === undefined || "unitKey" in held ? held : held[0];
   }
 
   /** Registers a claim, or renews it with another age. @returns services to look at again, when the owner changed */
@@ -57,7 +57,7 @@ export class Claims {
   #others(key: string, unitKey: string): Claimant[] {
     const held = this.#claims.get(key);
     if (held === undefined) return [];
-    const list = Array.isArray(held) ? (held as readonly Claimant[]) : [held as Claimant];
+    const list = "unitKey" in held ? [held] : held;
     return list.filter((claimant) => claimant.unitKey !== unitKey);
   }
 }

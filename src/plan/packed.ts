@@ -14,16 +14,6 @@ export type PackedIp = string;
 export type PackedDestination = string;
 
 export const PROTOCOL_NUMBERS: Readonly<Record<Protocol, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
-const PROTOCOL_NAMES: ReadonlyMap<number, Protocol> = new Map([
-  [6, "TCP"],
-  [17, "UDP"],
-  [132, "SCTP"],
-]);
-
-export function protocolName(number: number): Protocol {
-  return PROTOCOL_NAMES.get(number) ?? "TCP";
-}
-
 /** Bytes of an address in a family: 4 or 16. */
 export function addressBytes(family: IpFamily): 4 | 16 {
   return family === "ip" ? 4 : 16;

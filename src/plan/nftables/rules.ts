@@ -79,15 +79,15 @@ function fromPods(node: NodeConfig, family: IpFamily, op: "==" | "!="): NftState
  * that number: with 18 slots in class 64 every ninth connection gets to the last step, so slot 18 has 12 % too few.
  * Index 0 ends it: slot 0 lives as long as its frontend, for a packet that met a verdict just before a commit.
  */
-function moduliOf(size: number): readonly number[] {
-  const index = SIZE_CLASSES.findIndex((one) => one === size);
+function moduliOf(size: (typeof SIZE_CLASSES)[number]): readonly number[] {
+  const index = SIZE_CLASSES.indexOf(size);
   const least = (SIZE_CLASSES[index - 1] ?? 0) + 1;
   const tries = size === 16 || size === 64 ? 4 : 3;
   const moduli = [...Array.from({ length: tries }, () => size), size / 2];
   return least === 1 ? [...moduli, 1] : [...moduli, least, 1];
 }
 
-function pickRules(family: IpFamily, pair: Pair, size: number): readonly NftRule[] {
+function pickRules(family: IpFamily, pair: Pair, size: (typeof SIZE_CLASSES)[number]): readonly NftRule[] {
   const chain = pickChain(pair, size);
   const dnat = (modulus: number): NftRule => ({
     chain,
