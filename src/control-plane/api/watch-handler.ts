@@ -10,6 +10,7 @@ import {
   listObjects,
   type ObjectEvent,
   parseRevision,
+  type Selection,
   waitFor,
   watchObjects,
 } from "../registry/read-objects.ts";
@@ -36,7 +37,7 @@ interface Wanted {
 
 /** Resolves when the watch has ended. @throws {ApiError} before the stream begins: 400, 406, 422, 504 */
 export async function handleWatch(exchange: Exchange, stopped: AbortSignal): Promise<void> {
-  const { machinery, request, incoming, reply } = exchange;
+  const { machinery, request, incoming } = exchange;
   const wanted = wantedOf(exchange);
   const offer = offerOf(incoming);
   const selection = selectionOf(request);
@@ -52,6 +53,21 @@ export async function handleWatch(exchange: Exchange, stopped: AbortSignal): Pro
     if (wanted.marked) output.bookmark(from, true);
   } else output.begin();
 
+  await stream(exchange, { wanted, output, selection, from, stopped });
+}
+
+interface Streaming {
+  readonly wanted: Wanted;
+  readonly output: WatchOutput;
+  readonly selection: Selection;
+  readonly from: number;
+  readonly stopped: AbortSignal;
+}
+
+/** Resolves when time is up, the client is gone or too slow, the store has forgotten, or the server stops. */
+async function stream({ machinery, request, reply }: Exchange, streaming: Streaming): Promise<void> {
+  const { wanted, output, selection, from, stopped } = streaming;
+  const { kind, namespace } = request;
   await new Promise<void>((resolve) => {
     let revision = from;
     const finish = (): void => {
@@ -62,34 +78,28 @@ export async function handleWatch(exchange: Exchange, stopped: AbortSignal): Pro
       reply.raw.end();
       resolve();
     };
-    const end = (): void => {
+    const bookmark = (): void => {
       if (wanted.bookmarks) output.bookmark(revision, false);
+    };
+    const end = (): void => {
+      bookmark();
       finish();
     };
-    const watch = watchObjects(
-      machinery,
-      { kind, namespace, selection, from },
-      {
-        events: (events: readonly ObjectEvent[], reached) => {
-          revision = reached;
-          for (const { type, object } of events) output.object(type, object, true);
-          if (reply.raw.writableLength > MAX_UNREAD_BYTES) {
-            reply.raw.destroy();
-            finish();
-          }
-        },
-        ended: (reason) => {
-          if (reason === "compacted") {
-            output.error(expired(`too old resource version: ${from} (${machinery.store.compactRevision()})`));
-          }
-          finish();
-        },
-      },
-    );
+    const events = (list: readonly ObjectEvent[], reached: number): void => {
+      revision = reached;
+      for (const { type, object } of list) output.object(type, object, true);
+      if (reply.raw.writableLength <= MAX_UNREAD_BYTES) return;
+      reply.raw.destroy();
+      finish();
+    };
+    const ended = (reason: "compacted" | "closed"): void => {
+      const oldest = machinery.store.compactRevision();
+      if (reason === "compacted") output.error(expired(`too old resource version: ${from} (${oldest})`));
+      finish();
+    };
+    const watch = watchObjects(machinery, { kind, namespace, selection, from }, { events, ended });
     const timeout = setTimeout(end, wanted.timeoutMs);
-    const bookmarks = setInterval(() => {
-      if (wanted.bookmarks) output.bookmark(revision, false);
-    }, BOOKMARK_MS);
+    const bookmarks = setInterval(bookmark, BOOKMARK_MS);
     stopped.addEventListener("abort", end, { once: true });
     reply.raw.once("close", finish);
     if (stopped.aborted) end();
