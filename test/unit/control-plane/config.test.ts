@@ -1,6 +1,6 @@
 /** The control plane's configuration: flags over a file over defaults; everything wrong is one line. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -32,6 +32,18 @@ test("flags win over the file, the file over defaults", (t) => {
     [config.securePort, config.serviceCidrs, config.bindAddress, config.advertiseAddress, config.tlsSans],
     [8443, ["10.0.0.0/16", "fd00::/112"], "127.0.0.1", "127.0.0.1", ["a.example", "192.0.2.1"]],
   );
+});
+
+test("the documented file is a configuration", (t) => {
+  const text = readFileSync(join(import.meta.dirname, "../../../docs/control-plane.md"), "utf8");
+  const example = /```yaml\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
+  const folder = mkdtempSync(join(tmpdir(), "nodeplane-config-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "c.yaml"), example);
+  const config = loadConfig(["--config", join(folder, "c.yaml")]);
+  assert.ok(config !== "help");
+  assert.deepEqual(config.serviceCidrs, ["10.96.0.0/12", "fd00:10:96::/112"]);
+  assert.deepEqual([config.tlsSans, config.nodeGracePeriodSeconds], [["api.example.org"], 40]);
 });
 
 const BAD: readonly [readonly string[], RegExp][] = [
