@@ -122,6 +122,7 @@ async function openStream(
     address: `${inUrl(config.bindAddress)}:${config.streamPort}`,
     log,
     recordEvent: (event) => events.record(event),
+    isAuthoritative: config.authoritativeSnapshots,
   });
   registerNodeStreamMetrics(nodeStream.hub, metrics.registry);
   parts.defer(async () => await events.settled());
