@@ -2,7 +2,7 @@
  * Layer control-plane. Metrics of the node stream, read from the hub when they are scraped. Names start with
  * `nodeplane_node_stream_`; labels are `node` and `role`.
  */
-import { Counter, Gauge, type Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { HubCounters, StreamHub } from "./stream-hub.ts";
 
 const COUNTERS: Readonly<Partial<Record<keyof HubCounters, readonly [string, string]>>> = {
@@ -17,6 +17,14 @@ const COUNTERS: Readonly<Partial<Record<keyof HubCounters, readonly [string, str
 
 /** Registers the metrics of `hub` in `registry`. */
 export function registerNodeStreamMetrics(hub: StreamHub, registry: Registry): void {
+  const programming = new Histogram({
+    name: "nodeplane_node_stream_programming_seconds",
+    help: "From a change in the store until a node said that it is live there, by role of the node.",
+    labelNames: ["role"],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60],
+    registers: [registry],
+  });
+  hub.onProgrammed((role, seconds) => programming.observe({ role }, seconds));
   for (const [key, [name, help]] of Object.entries(COUNTERS))
     new Counter({
       name: `nodeplane_node_stream_${name}`,

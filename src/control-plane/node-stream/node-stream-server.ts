@@ -36,6 +36,7 @@ export interface NodeStreamServerOptions {
 type Call = ServerDuplexStream<Buffer, Buffer>;
 
 const NODE_PREFIX = "system:node:";
+const NODE_GROUP = "system:nodes";
 /** A stream that says nothing is ended. */
 const HELLO_MS = 10_000;
 /** A report of which a part could not be written is asked for again, with growing waits. */
@@ -118,7 +119,10 @@ export class NodeStreamServer {
 
 /** NAME of the client's certificate, which TLS has verified. */
 function certificateName(call: Call): string | undefined {
-  const name: unknown = call.getAuthContext()?.sslPeerCertificate?.subject.CN;
+  const subject = call.getAuthContext()?.sslPeerCertificate?.subject;
+  const name: unknown = subject?.CN;
+  const groups: unknown = subject?.O;
+  if (groups !== NODE_GROUP && !(Array.isArray(groups) && groups.includes(NODE_GROUP))) return undefined;
   if (typeof name !== "string" || !name.startsWith(NODE_PREFIX)) return undefined;
   return name.slice(NODE_PREFIX.length);
 }
@@ -207,7 +211,7 @@ class Connection {
   #message(session: NodeSession, message: NodeMessage): void {
     if (message.hello !== undefined)
       throw new NodeplaneError("STREAM_MALFORMED", { detail: "a second hello" });
-    this.#options.hub.refused(session, session.take(message));
+    this.#options.hub.take(session, message);
     if (session.role !== "agent") return;
     if (message.report !== undefined)
       this.#reported(message.report.sequence, this.#report.take(message.report));

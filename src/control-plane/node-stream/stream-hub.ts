@@ -4,9 +4,10 @@
  */
 
 import { isObjectKind } from "../../codec/stream/kinds.ts";
-import type { Hello, NodeRole } from "../../codec/stream/node-message.ts";
+import type { Hello, NodeMessage, NodeRole } from "../../codec/stream/node-message.ts";
 import type { ObjectKind, ObjectProblem } from "../../model/objects.ts";
 import { Catalog, type KindFilter } from "./catalog.ts";
+import { ChangeTimes } from "./change-times.ts";
 import { MessagePlan } from "./message-plan.ts";
 import {
   NodeSession,
@@ -62,6 +63,8 @@ export class StreamHub implements SessionSource {
   readonly #streams = new Map<string, Stream>();
   readonly #plans = new Map<string, MessagePlan>();
   readonly #filters = new Map<string, KindFilter>();
+  readonly #changes = new ChangeTimes();
+  #onProgrammed: ((role: NodeRole, seconds: number) => void) | undefined;
   #stopWatch: (() => void) | undefined;
   #isClosed = false;
   #isLoading = false;
@@ -127,8 +130,19 @@ export class StreamHub implements SessionSource {
     this.#keep(session);
   }
 
-  refused(session: NodeSession, problems: readonly ObjectProblem[]): void {
-    if (problems.length > 0) this.#events.refused?.(session.node, session.role, problems);
+  /** `tell` hears of changes that a node made live, with the seconds since the oldest was made; not of its first ones. */
+  onProgrammed(tell: (role: NodeRole, seconds: number) => void): void {
+    this.#onProgrammed = tell;
+  }
+
+  /** Credits and acknowledgements of a node. */
+  take(session: NodeSession, message: NodeMessage): void {
+    const before = session.programmedRevision;
+    const refused = session.take(message);
+    if (refused.length > 0) this.#events.refused?.(session.node, session.role, refused);
+    const changedAtMs = this.#changes.oldestIn(before, session.programmedRevision);
+    if (before > 0 && changedAtMs !== undefined)
+      this.#onProgrammed?.(session.role, Math.max(0, this.#now() - changedAtMs) / 1000);
   }
 
   /** Every stream that is connected, by node and role. */
@@ -203,7 +217,9 @@ export class StreamHub implements SessionSource {
       changes: (group) => {
         const isChanged = this.#catalog.apply(group);
         this.#plans.clear();
-        if (isChanged) this.#pumpAll();
+        if (!isChanged) return;
+        this.#changes.note(group.revision, group.changedAtMs);
+        this.#pumpAll();
       },
       lost: () => {
         this.#counts.lost++;

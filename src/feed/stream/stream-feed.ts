@@ -80,6 +80,7 @@ export class StreamFeed implements Feed, NodeReporter {
   #equalAtMs: number;
   #connects = 0;
   #programmed: Programmed | undefined;
+  #isBeating = false;
   #snapshotRefusal: ObjectProblem | undefined;
   /** What goes up with the next message. */
   #pending: Pending | undefined;
@@ -136,6 +137,7 @@ export class StreamFeed implements Feed, NodeReporter {
   }
 
   heartbeat(): void {
+    this.#isBeating = true;
     if (this.#isWelcome) this.#later().heartbeat = true;
   }
 
@@ -243,6 +245,8 @@ export class StreamFeed implements Feed, NodeReporter {
   #welcome(welcome: Welcome, listener: FeedListener): void {
     this.#isWelcome = true;
     if (this.#programmed !== undefined) this.#later().programmed = true;
+    // The Lease may have waited for this stream.
+    if (this.#isBeating) this.#later().heartbeat = true;
     this.#reports.connected();
     const skipped =
       welcome.unknownSets.length > 0 ? `; it does not know ${welcome.unknownSets.join(", ")}` : "";

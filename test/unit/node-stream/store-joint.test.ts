@@ -1,19 +1,24 @@
 /** The node stream on the real registry and store: what nodes get of API objects, and what their reports become. */
 import assert from "node:assert/strict";
 import { beforeEach, suite, test } from "node:test";
+import { Registry as MetricsRegistry } from "prom-client";
 import { createSystemNamespaces } from "../../../src/control-plane/controllers/bootstrap/namespaces.ts";
 import { makeMachinery } from "../../../src/control-plane/daemon.ts";
 import { KINDS } from "../../../src/control-plane/kinds/index.ts";
+import { MemorySource } from "../../../src/control-plane/node-stream/memory-source.ts";
 import { conditionsOf } from "../../../src/control-plane/node-stream/node-conditions.ts";
+import { registerNodeStreamMetrics } from "../../../src/control-plane/node-stream/node-stream-metrics.ts";
 import type { SourceGroup } from "../../../src/control-plane/node-stream/object-source.ts";
 import { RegistryReportSink } from "../../../src/control-plane/node-stream/registry-report-sink.ts";
 import { StoreSource } from "../../../src/control-plane/node-stream/store-source.ts";
+import { StreamHub } from "../../../src/control-plane/node-stream/stream-hub.ts";
 import { type ApiObject, type JsonObject, valueAt } from "../../../src/control-plane/registry/json.ts";
 import { LocalClient } from "../../../src/control-plane/registry/local-client.ts";
 import { Registry } from "../../../src/control-plane/registry/registry.ts";
 import { MemoryStore } from "../../../src/control-plane/store/memory-store.ts";
 import type { Store } from "../../../src/control-plane/store/store.ts";
 import { formatKey } from "../../../src/model/objects.ts";
+import { service } from "./stream-fixture.ts";
 
 let store: Store;
 let client: LocalClient;
@@ -233,5 +238,44 @@ suite("report sink", () => {
     assert.equal((await client.get("pods", "default", "plain"))?.metadata.annotations, undefined);
     await sink.report("n1", { node: node(), pods: [], events: [] });
     assert.ok((await client.get("pods", "default", "plain")) !== undefined);
+  });
+});
+
+suite("metrics", () => {
+  test("counters, revisions and programming time are scraped from the hub", async () => {
+    const source = new MemorySource();
+    const hub = new StreamHub({ source, now: () => 5000 });
+    await hub.start();
+    const registry = new MetricsRegistry();
+    registerNodeStreamMetrics(hub, registry);
+    const hello = {
+      node: "n1",
+      role: "agent",
+      sets: ["Service"],
+      epoch: "",
+      revision: 0,
+      credits: 9,
+      version: "",
+    };
+    const { session } = hub.connect(hello, "agent", { send: () => true }, () => {});
+    session.pump();
+    hub.take(session, { received: 1, programmed: { revision: 1, refused: [] } });
+    source.apply([service("a")], 3000);
+    source.apply([service("b")], 4000);
+    const object = { kind: "Service", namespace: "ns", name: "a" } as const;
+    const refused = [{ object, reason: "R", field: "", message: "" }];
+    hub.take(session, { received: 3, programmed: { revision: 3, refused } });
+    const text = await registry.metrics();
+    for (const line of [
+      "nodeplane_node_stream_connections_total 1",
+      "nodeplane_node_stream_snapshots_total 1",
+      "nodeplane_node_stream_objects 2",
+      'nodeplane_node_stream_programmed_revision{node="n1",role="agent"} 3',
+      'nodeplane_node_stream_refused_objects{node="n1",role="agent"} 1',
+      'nodeplane_node_stream_programming_seconds_sum{role="agent"} 2',
+      'nodeplane_node_stream_programming_seconds_count{role="agent"} 1',
+    ])
+      assert.ok(text.includes(`\n${line}\n`), `${line} in\n${text}`);
+    hub.close();
   });
 });
