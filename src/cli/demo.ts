@@ -67,7 +67,9 @@ export const demo: Command = async (args, io) => {
     isDone = true;
   } finally {
     if (!keep) {
-      tell.heading(isDone ? "Cleaning up" : "Something failed; cleaning up");
+      tell.heading(
+        isDone ? "Cleaning up" : "Something failed; cleaning up ('nodeplane demo --keep' leaves the logs)",
+      );
       await labDown(lab);
       tell.result("the cluster is gone; the machine is as it was");
     }

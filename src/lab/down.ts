@@ -2,7 +2,7 @@
  * Layer lab. Takes a lab down, also one that was killed half-way: ends every process that carries the lab's mark or lives in
  * one of its network namespaces, and removes its folder. Namespaces, devices and mounts end with the processes.
  */
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { NodeplaneError } from "../model/errors.ts";
 import type { LabDir, LabRecord } from "./lab-dir.ts";
 import type { NamespaceRecord } from "./namespaces.ts";
@@ -53,7 +53,12 @@ export async function killNamespace(lab: LabDir, name: string): Promise<void> {
 /** @returns false when there was no such lab */
 export async function labDown(lab: LabDir): Promise<boolean> {
   const record = lab.record();
-  if (record === undefined) return false;
+  if (record === undefined) {
+    // Killed before it had written what it is: then it had not started anything either.
+    const isThere = existsSync(lab.path);
+    if (isThere) lab.remove();
+    return isThere;
+  }
   const holders = new Set(lab.list("ns").map((name) => lab.read<NamespaceRecord>("ns", name)?.holder.pid));
   // Daemons first and politely; holders keep the namespaces until the end.
   const polite = labProcesses(lab, record).filter((id) => !holders.has(id.pid));

@@ -4,15 +4,9 @@ import { join } from "node:path";
 
 function findExecutable(): string {
   // A checkout has src/lab/executable.ts; the bundle is one file beside its bin/.
-  for (const root of [
-    join(import.meta.dirname, "../.."),
-    import.meta.dirname,
-    join(import.meta.dirname, ".."),
-  ]) {
-    const path = join(root, "bin/nodeplane");
-    if (existsSync(path)) return path;
-  }
-  return "nodeplane";
+  const here = import.meta.dirname;
+  const path = join(here, here.endsWith("/src/lab") ? "../.." : ".", "bin/nodeplane");
+  return existsSync(path) ? path : "nodeplane";
 }
 
 export const NODEPLANE = findExecutable();

@@ -167,3 +167,13 @@ export async function generateTraffic(plan: TrafficPlan, signal: AbortSignal): P
   await Promise.all(Array.from({ length: Math.max(1, plan.parallel) }, worker));
   return tally.result();
 }
+
+/** The generator as a program: `plan` is a {@link TrafficPlan} as JSON; says that it began, and at the end its result as JSON. */
+export async function runTrafficProgram(
+  plan: string,
+  out: (text: string) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  out("begun\n");
+  out(`${JSON.stringify(await generateTraffic(JSON.parse(plan) as TrafficPlan, signal))}\n`);
+}
