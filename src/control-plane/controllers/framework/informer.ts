@@ -148,6 +148,7 @@ export class Informer {
     for (const [key, object] of this.#objects) {
       if (!listed.has(key) && revisionOf(object) <= revision) this.#remove(key);
     }
+    for (const [key, deleted] of this.#deleted) if (deleted <= revision) this.#deleted.delete(key);
     for (const object of items) this.#upsert(keyOf(object), object);
   }
 

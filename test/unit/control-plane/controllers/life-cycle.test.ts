@@ -218,6 +218,21 @@ test("dependants follow their owner: background, foreground, orphan, and owners 
     assert.equal(await get("below"), undefined);
     assert.equal(await get("top"), undefined);
 
+    // An owner in foreground deletion waits for a dependant that is held up by somebody else.
+    const boss = await configMap(cluster, "boss");
+    const held = await configMap(cluster, "held", [boss]);
+    await client.update("configmaps", { ...held, metadata: { ...held.metadata, finalizers: ["a/b"] } });
+    await cluster.settle();
+    await client.delete("configmaps", "default", "boss", { propagationPolicy: "Foreground" });
+    await cluster.advance(3);
+    assert.notEqual(await get("boss"), undefined);
+    const last = await get("held");
+    assert.ok(last?.metadata.deletionTimestamp);
+    const finalizers = (last.metadata.finalizers ?? []).filter((name) => name !== "a/b");
+    await client.update("configmaps", { ...last, metadata: { ...last.metadata, finalizers } });
+    await cluster.advance(3);
+    assert.deepEqual([await get("held"), await get("boss")], [undefined, undefined]);
+
     const ghost = { ...top, metadata: { ...top.metadata, uid: "never" } };
     await configMap(cluster, "lost", [ghost]);
     await cluster.settle();
