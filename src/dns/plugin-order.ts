@@ -5,12 +5,14 @@
 import type { PluginDefinition } from "./plugin.ts";
 import { acl } from "./plugins/acl/setup.ts";
 import { any } from "./plugins/any/setup.ts";
+import { autopath } from "./plugins/autopath/setup.ts";
 import { bind } from "./plugins/bind/setup.ts";
 import { bufsize } from "./plugins/bufsize/setup.ts";
 import { cache } from "./plugins/cache/setup.ts";
 import { chaos } from "./plugins/chaos/setup.ts";
 import { dns64 } from "./plugins/dns64/setup.ts";
 import { errors } from "./plugins/errors/setup.ts";
+import { file } from "./plugins/file/setup.ts";
 import { forward } from "./plugins/forward/setup.ts";
 import { header } from "./plugins/header/setup.ts";
 import { health } from "./plugins/health/setup.ts";
@@ -25,6 +27,8 @@ import { minimal } from "./plugins/minimal/setup.ts";
 import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
 import { reload } from "./plugins/reload/setup.ts";
+import { rewrite } from "./plugins/rewrite/setup.ts";
+import { template } from "./plugins/template/setup.ts";
 import { tls } from "./plugins/tls/setup.ts";
 import { transfer } from "./plugins/transfer/setup.ts";
 import { view } from "./plugins/view/setup.ts";
@@ -44,15 +48,19 @@ export const PLUGIN_ORDER: readonly PluginDefinition[] = [
   any,
   chaos,
   loadbalance,
+  rewrite,
+  autopath,
   acl,
   cache,
   header,
   tls,
   minimal,
+  template,
   transfer,
   hosts,
   k8sExternal,
   kubernetes,
+  file,
   loop,
   forward,
   whoami,

@@ -1,7 +1,7 @@
 /** Every plugin has a README, and every example in it starts. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -10,12 +10,13 @@ import { DnsServer } from "../../../src/dns/server/dns-server.ts";
 import { buildInstance, type Instance } from "../../../src/dns/server/instance.ts";
 import { parse, testRuntime } from "./support.ts";
 
-/** Examples name server.crt and server.key beside the Corefile. */
-const certificates = mkdtempSync(join(tmpdir(), "nodeplane-readmes-"));
+/** Examples name server.crt, server.key and example.org.zone beside the Corefile. */
+const besides = mkdtempSync(join(tmpdir(), "nodeplane-readmes-"));
 const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=dns.test -days 2";
-const files = ["-keyout", join(certificates, "server.key"), "-out", join(certificates, "server.crt")];
+const files = ["-keyout", join(besides, "server.key"), "-out", join(besides, "server.crt")];
 execFileSync("openssl", [...request.split(" "), ...files], { stdio: "ignore" });
-after(() => rmSync(certificates, { recursive: true, force: true }));
+writeFileSync(join(besides, "example.org.zone"), "@ SOA ns admin 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n");
+after(() => rmSync(besides, { recursive: true, force: true }));
 
 const folder = join(import.meta.dirname, "../../../src/dns/plugins");
 
@@ -34,7 +35,7 @@ for (const name of readdirSync(folder)) {
   for (const [i, example] of examples.entries()) {
     test(`${name}: example ${i + 1} starts`, async () => {
       const runtime = testRuntime();
-      const instance = buildInstance(parse(example, join(certificates, "Corefile")), runtime, {
+      const instance = buildInstance(parse(example, join(besides, "Corefile")), runtime, {
         defaultPort: 53,
         isStopping: () => false,
       });
