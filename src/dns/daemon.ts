@@ -10,6 +10,7 @@ import { type IpAddress, parseIp } from "../model/ip.ts";
 import type { ObjectKind } from "../model/objects.ts";
 import { VERSION } from "../model/version.ts";
 import { ClusterState } from "./cluster/cluster-state.ts";
+import { observeProgramming } from "./cluster/programming-metric.ts";
 import { type CorefileOrigin, type LoadedCorefile, loadCorefile } from "./corefile/load.ts";
 import type { Environment } from "./corefile/tokens.ts";
 import { MetricSet } from "./metrics/metric-set.ts";
@@ -64,6 +65,7 @@ export class DnsDaemon {
     };
     this.#server = new DnsServer(this.#runtime);
     addFeedMetrics(metrics, this.#runtime, () => this.#source?.feed);
+    observeProgramming(cluster, metrics, Date.now);
     const { log } = options;
     cluster.onCommit((_changed, batch) => {
       this.#source?.feed.acknowledge({ revision: batch.revision, refused: [] });

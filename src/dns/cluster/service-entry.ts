@@ -34,7 +34,6 @@ export interface DnsEndpoint {
   readonly hostname: string;
   readonly podName: string;
   readonly zone: string;
-  readonly nodeName: string;
 }
 
 export interface DnsSlice {
@@ -107,7 +106,6 @@ function trimEndpoint(endpoint: EndpointSlice["endpoints"][number], address: IpA
     hostname: endpoint.hostname?.toLowerCase() ?? "",
     podName: endpoint.targetPod?.split("/")[1]?.toLowerCase() ?? "",
     zone: endpoint.zone?.toLowerCase() ?? "",
-    nodeName: endpoint.nodeName ?? "",
   };
 }
 

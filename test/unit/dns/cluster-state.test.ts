@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ClusterState } from "../../../src/dns/cluster/cluster-state.ts";
+import { observeProgramming } from "../../../src/dns/cluster/programming-metric.ts";
+import { MetricSet } from "../../../src/dns/metrics/metric-set.ts";
 import type { FeedBatch } from "../../../src/feed/feed.ts";
 import { type IpAddress, parseIp } from "../../../src/model/ip.ts";
 import {
@@ -150,4 +152,24 @@ test("synced after the first commit; listeners learn which services changed", ()
     ["a.ns", "b.ns"],
     ["a.ns", "b.ns"],
   ]);
+});
+
+test("programming time is observed for changes of known age, not for snapshots", async () => {
+  const metrics = new MetricSet();
+  const state = new ClusterState(() => 5_000);
+  observeProgramming(state, metrics, () => 5_000);
+  for (const [snapshot, changedAtMs] of [
+    [true, 1_000],
+    [false, 0],
+    [false, 4_900],
+  ] as const) {
+    const change: FeedBatch = { ...batch(snapshot), changedAtMs };
+    state.begin(change);
+    state.upsert(service("a", 1));
+    state.commit(change);
+  }
+  const text = await metrics.text();
+  const name = "coredns_kubernetes_dns_programming_duration_seconds";
+  assert.ok(text.includes(`${name}_count{service_kind="cluster_ip"} 1\n`), text);
+  assert.ok(text.includes(`${name}_bucket{service_kind="cluster_ip",le="0.128"} 1\n`));
 });
