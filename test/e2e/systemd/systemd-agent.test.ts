@@ -17,6 +17,7 @@ DefaultDependencies=no
 [Service]
 StandardOutput=file:/tmp/${AGENT}.log
 StandardError=file:/tmp/${AGENT}.log
+WatchdogSec=6s
 `;
 
 const LOOK = `[Unit]
@@ -156,6 +157,17 @@ test("a killed agent comes back and changes nothing; a stopped one leaves its ru
   assert.equal(standalone.state(AGENT), "inactive");
   assert.equal(standalone.run("systemctl", "show", "--property=Result", "--value", AGENT), "success");
   assert.equal(generation(), before);
+});
+
+test("an agent that hangs is replaced", async () => {
+  standalone.run("systemctl", "start", AGENT);
+  const pid = () => standalone.run("systemctl", "show", "--property=MainPID", "--value", AGENT);
+  const before = pid();
+  standalone.run("kill", "-STOP", before);
+  for (let i = 0; i < 100 && (pid() === before || standalone.state(AGENT) !== "active"); i++)
+    await delay(200);
+  assert.notEqual(pid(), before);
+  assert.equal(standalone.state(AGENT), "active");
 });
 
 test("an agent without a state is not active, and nothing after it starts", async () => {
