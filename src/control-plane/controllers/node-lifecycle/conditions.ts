@@ -24,7 +24,6 @@ export function silentNode(node: ApiObject, nowMs: number): ApiObject | undefine
       type: "Ready",
       status: "Unknown",
       ...NEVER,
-      lastHeartbeatTime: time,
       lastTransitionTime: time,
     });
   }

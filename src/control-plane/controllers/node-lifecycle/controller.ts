@@ -13,11 +13,15 @@ const BY_NODE = "node";
 export const DEFAULT_GRACE_SECONDS = 40;
 /** Looked at this often; a fraction of short grace periods, so that these are kept too. */
 const MAX_PERIOD_MS = 5_000;
+/** With fewer Nodes than this, all of them being silent says nothing about the control plane. */
+const MIN_NODES_FOR_DOUBT = 3;
 
 class NodeLifecycle {
   readonly #context: ControllerContext;
   readonly #graceMs: number;
   readonly #liveness = new Liveness();
+  /** Every Node was silent at the last look. */
+  #allSilent = false;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -26,7 +30,7 @@ class NodeLifecycle {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { informers, clock, log } = this.#context;
+    const { informers, clock } = this.#context;
     const nodes = informers.get("nodes");
     await Promise.all([
       nodes.untilSynced(),
@@ -36,26 +40,51 @@ class NodeLifecycle {
     const end = nodes.onChange((now, old) => {
       if (now === undefined && old !== undefined) this.#liveness.forget(keyOf(old));
     });
-    while (!signal.aborted) {
-      for (const node of [...nodes.all()]) {
-        try {
-          await this.#check(node);
-        } catch (error) {
-          // One Node must not keep the others from being looked at; it has its next turn soon.
-          log.warn({ node: keyOf(node), error: String(error) }, "node not checked");
-        }
-      }
-      await clock.sleep(Math.min(MAX_PERIOD_MS, this.#graceMs / 4), signal);
+    const periodMs = Math.min(MAX_PERIOD_MS, this.#graceMs / 4);
+    for (let lookedMs = clock.nowMs(); !signal.aborted; ) {
+      // Stopped, suspended, or the clock was set: what could not be seen must not be held against anybody.
+      if (clock.nowMs() - lookedMs > this.#graceMs / 2 + periodMs) this.#liveness.forgive(clock.nowMs());
+      lookedMs = clock.nowMs();
+      await this.#look([...nodes.all()]);
+      await clock.sleep(periodMs, signal);
     }
     end();
   }
 
-  async #check(node: ApiObject): Promise<void> {
+  async #look(nodes: readonly ApiObject[]): Promise<void> {
+    const { clock, log } = this.#context;
+    const silent = nodes.filter((node) => this.#silenceMs(node) > this.#graceMs);
+    const allSilent = nodes.length >= MIN_NODES_FOR_DOUBT && silent.length === nodes.length;
+    if (allSilent && !this.#allSilent) {
+      log.warn(
+        { nodes: nodes.length },
+        "no node reports: the fault may be here, so endpoints are left as they are",
+      );
+    }
+    // Once the first one is back, the others get the time to come back too.
+    if (this.#allSilent && !allSilent) this.#liveness.forgive(clock.nowMs());
+    this.#allSilent = allSilent;
+    for (const node of silent) {
+      try {
+        if (this.#silenceMs(node) > this.#graceMs) await this.#takeOut(node);
+      } catch (error) {
+        // One Node must not keep the others from being looked at; it has its next turn soon.
+        log.warn({ node: keyOf(node), error: String(error) }, "node not checked");
+      }
+    }
+  }
+
+  #silenceMs(node: ApiObject): number {
     const { informers, clock } = this.#context;
     const lease = informers.get(LEASES).get(keyFor(LEASE_NAMESPACE, keyOf(node)));
-    if (this.#liveness.silenceMs(node, lease, clock.nowMs()) <= this.#graceMs) return;
+    return this.#liveness.silenceMs(node, lease, clock.nowMs());
+  }
+
+  async #takeOut(node: ApiObject): Promise<void> {
+    const { informers, clock } = this.#context;
     const silent = silentNode(node, clock.nowMs());
     if (silent !== undefined) await this.#markNode(node, silent);
+    if (this.#allSilent) return;
     // Also for Pods that were written after the Node was marked.
     for (const pod of informers.get("pods").byIndex(BY_NODE, keyOf(node))) {
       const unready = unreadyPod(pod, clock.nowMs());

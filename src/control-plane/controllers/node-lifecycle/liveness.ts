@@ -34,4 +34,9 @@ export class Liveness {
   forget(name: string): void {
     this.#signs.delete(name);
   }
+
+  /** Gives every Node a whole new grace period. */
+  forgive(nowMs: number): void {
+    for (const [name, { text }] of this.#signs) this.#signs.set(name, { text, seenMs: nowMs });
+  }
 }
