@@ -46,7 +46,7 @@ export function negotiate(header: string | undefined): Offer | undefined {
     if (format === undefined) continue;
     const wanted = parameters["as"];
     if (wanted === undefined) return { format, as: "object", metaVersion: "" };
-    const as = AS[wanted];
+    const as = Object.hasOwn(AS, wanted) ? AS[wanted] : undefined;
     const version = parameters["v"] ?? "";
     const known = parameters["g"] === "meta.k8s.io" && (version === "v1" || version === "v1beta1");
     if (as !== undefined && known) return { format, as, metaVersion: `meta.k8s.io/${version}` };

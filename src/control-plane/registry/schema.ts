@@ -127,7 +127,8 @@ function toType(of: Scalar | Message | (() => Message)): Type {
 
 /** The field of `message` that JSON calls `name`, looking through inlined sub-messages. */
 export function fieldOf(within: Message, name: string): Field | undefined {
-  const own = within.fields[name];
+  // Names come from clients: "constructor" must not find what every object inherits.
+  const own = Object.hasOwn(within.fields, name) ? within.fields[name] : undefined;
   if (own !== undefined && own.inline !== true) return own;
   for (const field of Object.values(within.fields)) {
     if (field.inline !== true || field.value.type !== "message") continue;

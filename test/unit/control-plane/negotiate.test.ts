@@ -24,6 +24,7 @@ const ACCEPTS: readonly [string | undefined, string | undefined][] = [
   ["application/cbor, application/json", "json object "],
   ["application/cbor", undefined],
   ["application/json;as=Frob;v=v1;g=meta.k8s.io", undefined],
+  ["application/json;as=constructor;v=v1;g=meta.k8s.io", undefined],
 ];
 
 for (const [header, expected] of ACCEPTS) {

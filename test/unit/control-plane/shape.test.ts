@@ -52,6 +52,17 @@ test("unknown fields are left out and named by their path", () => {
   assert.deepEqual(value["spec"], { items: [{ port: 1 }, { port: 2 }], path: "/inlined" });
 });
 
+test("names that every object inherits are unknown fields", () => {
+  const { value, unknown } = read({
+    constructor: {},
+    toString: 1,
+    hasOwnProperty: null,
+    labels: { constructor: "x" },
+  });
+  assert.deepEqual(unknown, ["spec.constructor", "spec.toString", "spec.hasOwnProperty"]);
+  assert.deepEqual(value["spec"], { labels: { constructor: "x" } });
+});
+
 const GOOD: readonly [Json, Json][] = [
   [
     { name: null, flag: false, count: 0 },

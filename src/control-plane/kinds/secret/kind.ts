@@ -38,7 +38,8 @@ function validate(object: ApiObject): readonly FieldError[] {
   let size = 0;
   for (const base64 of Object.values(data)) size += Buffer.byteLength(base64, "base64");
   if (size > MAX_CONTENT_BYTES) errors.push(tooLong("data", MAX_CONTENT_BYTES));
-  for (const key of NEEDED[type] ?? []) if (data[key] === undefined) errors.push(required(`data[${key}]`));
+  const needed = Object.hasOwn(NEEDED, type) ? (NEEDED[type] ?? []) : [];
+  for (const key of needed) if (data[key] === undefined) errors.push(required(`data[${key}]`));
   if (
     type === "kubernetes.io/basic-auth" &&
     data["username"] === undefined &&
