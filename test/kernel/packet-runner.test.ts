@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { parse } from "yaml";
+import { readCaseFile } from "../packet-cases/case-file.ts";
 
 const MAIN = join(import.meta.dirname, "../packet-cases/main.ts");
 const CASES = join(import.meta.dirname, "../cases/packet-cases.yaml");
@@ -136,11 +137,11 @@ test("a file that says what the format does not know is refused with its place",
       /fixtures\.general\.services\[0\]: unknown key "sessionAfinity"/,
     ],
   ];
-  for (const [path, message] of bad) {
-    const { status, err } = run(path);
-    assert.equal(status, 2);
-    assert.match(err, message);
-  }
+  for (const [path, message] of bad) assert.throws(() => readCaseFile(path, "nftables"), message);
+  const [refused] = bad[0] ?? [];
+  const { status, err } = run(refused ?? "");
+  assert.equal(status, 2);
+  assert.match(err, /^packet-cases: .*cases\[0\]: unknown key "expected"/);
   assert.equal(run("/nonexistent/cases.yaml").status, 2);
   assert.equal(run(CASES, "--mode", "ebpf").status, 2);
   assert.equal(run(CASES, "--only", "no-such-case").status, 2);
