@@ -55,7 +55,10 @@ export class TcpListener {
   async open(host: string, port: number, tls?: TlsOptions): Promise<number> {
     const transport: Transport = tls === undefined ? "tcp" : "tls";
     const accept = (socket: Socket): void => this.#accept(socket, transport);
-    const server = tls === undefined ? createServer({ noDelay: true }, accept) : createTlsServer(tls, accept);
+    const server =
+      tls === undefined
+        ? createServer({ noDelay: true, allowHalfOpen: true }, accept)
+        : createTlsServer({ ...tls, allowHalfOpen: true }, accept);
     server.on("tlsClientError", (_error, socket: Socket) => socket.destroy());
     this.#server = server;
     try {
@@ -119,6 +122,8 @@ class TcpConnection {
   /** What {@link #timer} runs for. */
   #waitsFor = "";
   #isFinishing = false;
+  /** The client sends no more. */
+  #hasEnded = false;
 
   constructor(socket: Socket, client: Client, respond: Respond, limits: TcpLimits) {
     this.#socket = socket;
@@ -128,6 +133,11 @@ class TcpConnection {
     socket.on("data", (chunk: Buffer) => {
       this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
       this.#work();
+    });
+    // A client may close its side and still wait for the answers.
+    socket.on("end", () => {
+      this.#hasEnded = true;
+      if (this.#pending === 0) socket.end();
     });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => clearTimeout(this.#timer));
@@ -189,8 +199,8 @@ class TcpConnection {
     this.#pending--;
     if (this.#socket.destroyed) return;
     if (bytes !== undefined) this.#sendAll(bytes);
-    if (this.#isFinishing && this.#pending === 0) this.#socket.end();
-    else this.#work();
+    if (!this.#isFinishing) this.#work();
+    if ((this.#isFinishing || this.#hasEnded) && this.#pending === 0) this.#socket.end();
   }
 
   #sendAll(reply: NonNullable<Reply>): void {

@@ -172,3 +172,59 @@ test("the built-in Corefile is kubeadm's and can be built", () => {
   const text = DEFAULT_COREFILE.replace("/etc/resolv.conf", "192.0.2.53");
   assert.equal(testResolver(text).instance.settings.lameduckMs, 5000);
 });
+
+const K3S = `.:53 {
+    errors
+    health
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+      pods insecure
+      fallthrough in-addr.arpa ip6.arpa
+    }
+    hosts /etc/coredns/NodeHosts {
+      ttl 60
+      reload 15s
+      fallthrough
+    }
+    prometheus :9153
+    forward . 192.0.2.53
+    cache 30
+    loop
+    reload
+    loadbalance
+    import /etc/coredns/custom/*.override
+}
+import /etc/coredns/custom/*.server
+`;
+
+const nodeLocalBlock = (zone: string, more: string): string => `${zone}:53 {
+    errors
+    ${more}
+    reload
+    loop
+    bind 169.254.20.10 10.96.0.10
+    prometheus :9253
+}
+`;
+const NODE_LOCAL = [
+  nodeLocalBlock(
+    "cluster.local",
+    "cache {\n success 9984 30\n denial 9984 5\n }\n forward . 10.96.0.11 {\n force_tcp\n }\n health 169.254.20.10:8080",
+  ),
+  nodeLocalBlock("in-addr.arpa", "cache 30\n forward . 10.96.0.11 {\n force_tcp\n }"),
+  nodeLocalBlock("ip6.arpa", "cache 30\n forward . 10.96.0.11 {\n force_tcp\n }"),
+  nodeLocalBlock(".", "cache 30\n forward . 192.0.2.53"),
+].join("");
+
+test("the default Corefiles of k3s and NodeLocal DNSCache can be built", () => {
+  assert.equal(testResolver(K3S).instance.blocks.length, 1);
+  const { instance } = testResolver(NODE_LOCAL);
+  assert.deepEqual(
+    [
+      instance.blocks.length,
+      instance.listeners.map(({ spec }) => spec.host),
+      [...instance.pages.keys()].sort(),
+    ],
+    [4, ["169.254.20.10", "10.96.0.10"], ["169.254.20.10:8080", ":9253"]],
+  );
+});
