@@ -193,6 +193,7 @@ export class Agent {
       feedAgeSeconds: source.feed.ageSeconds(),
       feedConnected: this.#programming.isConnected,
       feedSynced: source.feed.synced,
+      feedProblems: source.problems().length,
       missingPreconditions: this.#preconditions.missing.length,
       workloads: this.#reporting.workloads?.counts() ?? { ready: 0, notReady: 0, refused: 0 },
       stream: source.counters(),

@@ -26,6 +26,7 @@ export interface MetricsSnapshot {
   readonly feedAgeSeconds: number;
   readonly feedConnected: boolean;
   readonly feedSynced: boolean;
+  readonly feedProblems: number;
   readonly missingPreconditions: number;
   readonly workloads: { readonly ready: number; readonly notReady: number; readonly refused: number };
   /** Counters of the node stream by name; empty in standalone mode. */
@@ -203,6 +204,11 @@ export class AgentMetrics {
         (s) => Number(s.feedConnected),
       ],
       ["nodeplane_feed_synced", "1 after the first complete state", (s) => Number(s.feedSynced)],
+      [
+        "nodeplane_feed_problems",
+        "Things wrong in the source itself: files and objects that cannot be read",
+        (s) => s.feedProblems,
+      ],
       ["nodeplane_services", "Services known", (s) => s.reconciler.services],
       ["nodeplane_endpointslices", "EndpointSlices known", (s) => s.reconciler.endpointSlices],
       ["nodeplane_endpoints", "Endpoints known", (s) => s.reconciler.endpoints],

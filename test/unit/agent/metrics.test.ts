@@ -59,6 +59,7 @@ const SNAPSHOT: MetricsSnapshot = {
   feedAgeSeconds: 1.5,
   feedConnected: true,
   feedSynced: true,
+  feedProblems: 4,
   missingPreconditions: 1,
   workloads: { ready: 2, notReady: 1, refused: 0 },
   stream: { connects: 2 },
@@ -104,6 +105,7 @@ const lines: readonly string[] = [
   'nodeplane_stream_events_total{event="connects"} 2',
   'kubeproxy_sync_proxy_rules_no_local_endpoints_total{ip_family="IPv4",traffic_policy="external"} 3',
   "nodeplane_feed_age_seconds 1.5",
+  "nodeplane_feed_problems 4",
   "nodeplane_workloads_not_ready 1",
 ];
 
