@@ -39,7 +39,7 @@ export function reduceWeights(weights: readonly number[]): Slots {
     divisor = gcd(weight, divisor);
     total += weight;
   }
-  if (divisor > 0 && total / divisor <= MAX_WEIGHTED_SLOTS) {
+  if (divisor === 0 || total / divisor <= MAX_WEIGHTED_SLOTS) {
     return { slots: weights.map((weight) => weight / divisor), isRounded: false, leftOut: 0 };
   }
   // Rounding up to one can overshoot, so what is shared out is what remains after one slot for each.
