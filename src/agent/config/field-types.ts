@@ -182,7 +182,7 @@ export function bindAddress(defaultPort: number): FieldType<BindAddress | undefi
 
 function map<T>(
   allowed: string,
-  item: (value: unknown) => Checked<T>,
+  item: (value: unknown, key: string) => Checked<T>,
 ): FieldType<Readonly<Record<string, T>>> {
   return {
     allowed,
@@ -193,7 +193,7 @@ function map<T>(
       if (entries.length > MAX_ITEMS) return NO;
       const result: Record<string, T> = {};
       for (const [key, part] of entries) {
-        const checked = item(part);
+        const checked = item(part, key);
         if (!checked.ok || key.length > MAX_TEXT) return NO;
         result[key] = checked.value;
       }
@@ -213,8 +213,15 @@ function map<T>(
 }
 
 export const bools = map<boolean>("names with true or false", (value) => bool.check(value));
-export const labels = map<string>("names with texts, as labels are written", (value) =>
-  typeof value === "boolean" ? yes(String(value)) : text().check(value),
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+/** Labels as the API takes them: one that it refused would keep the whole Node out. */
+export const labels = map<string>(
+  "labels such as example.com/role: edge, keys and values of at most 63 letters, digits, '-', '_' or '.'",
+  (value, key) => {
+    const label = typeof value === "boolean" ? String(value) : value;
+    return typeof label === "string" && LABEL_KEY.test(key) && LABEL_VALUE.test(label) ? yes(label) : NO;
+  },
 );
 /** A part of the document that is accepted whole, because nothing of it is used. */
 export const anything: FieldType<unknown> = {

@@ -168,6 +168,16 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
     yaml: `a: &a [1,2,3]\nb: &b [${"*a,".repeat(9)}]\nc: &c [${"*b,".repeat(9)}]\nd: [${"*c,".repeat(9)}]\n`,
     want: /f\.yaml: Excessive alias count/,
   },
+  {
+    name: "a label that the API would refuse",
+    args: ["--objects=/o", "--node-labels=a=b c"],
+    want: /--node-labels: .*labels such as/,
+  },
+  {
+    name: "a label key with a slash too many",
+    yaml: `${AGENT}nodeLabels: {a/b/c: d}\n`,
+    want: /nodeLabels: .*labels such as/,
+  },
   { name: "a list document", yaml: "- a\n", want: /must be a map/ },
   { name: "iptables mode", yaml: `${PROXY}mode: iptables\n`, want: /mode: iptables mode is not built yet/ },
   {
