@@ -8,11 +8,19 @@ import { KINDS } from "../../../src/control-plane/kinds/index.ts";
 import { ApiError } from "../../../src/control-plane/registry/api-error.ts";
 import { createObject } from "../../../src/control-plane/registry/create-object.ts";
 import { deleteObject } from "../../../src/control-plane/registry/delete-object.ts";
-import type { ApiObject, JsonObject } from "../../../src/control-plane/registry/json.ts";
+import {
+  type ApiObject,
+  isJsonObject,
+  type Json,
+  type JsonObject,
+} from "../../../src/control-plane/registry/json.ts";
 import { apiVersionOf, type Kind } from "../../../src/control-plane/registry/kind.ts";
 import { LeasePool } from "../../../src/control-plane/registry/lease-pool.ts";
 import type { Machinery } from "../../../src/control-plane/registry/machinery.ts";
+import { mergePatch, PatchError } from "../../../src/control-plane/registry/patches.ts";
 import { Registry } from "../../../src/control-plane/registry/registry.ts";
+import { readShape, ShapeError } from "../../../src/control-plane/registry/shape.ts";
+import { strategicMerge } from "../../../src/control-plane/registry/strategic-merge.ts";
 import { updateObject } from "../../../src/control-plane/registry/update-object.ts";
 import { MemoryStore } from "../../../src/control-plane/store/memory-store.ts";
 import { messageOf } from "./schema-values.ts";
@@ -86,6 +94,58 @@ async function live(kind: Kind, first: ApiObject, second: ApiObject): Promise<vo
   }
   await store.close();
 }
+
+/** JSON that is near a Service: its own field names with any values, directives among them. */
+const word = fc.constantFrom(
+  "metadata",
+  "name",
+  "labels",
+  "finalizers",
+  "ownerReferences",
+  "spec",
+  "ports",
+  "port",
+  "type",
+  "selector",
+  "status",
+  "loadBalancer",
+  "ingress",
+  "conditions",
+  "$patch",
+  "$retainKeys",
+  "$setElementOrder/ports",
+  "$deleteFromPrimitiveList/finalizers",
+  "constructor",
+);
+const { tree } = fc.letrec<{ tree: Json; leaf: Json; object: JsonObject; array: Json[] }>((tie) => ({
+  tree: fc.oneof({ depthSize: "small" }, tie("leaf"), tie("object"), tie("array")),
+  leaf: fc.constantFrom<Json>(null, true, 0, 80, -1.5, "", "x", "delete", "replace", "merge"),
+  array: fc.array(tie("tree"), { maxLength: 3 }),
+  object: fc.dictionary(word, tie("tree"), { maxKeys: 4, noNullPrototype: true }),
+}));
+
+test("any JSON as a body or a patch is taken or refused", () => {
+  const { schema } = machineryOf(new MemoryStore()).registry.require("services");
+  const isRefusal = (error: unknown): boolean => error instanceof ShapeError || error instanceof PatchError;
+  const attempt = <T>(work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      if (isRefusal(error)) return undefined;
+      throw error;
+    }
+  };
+  fc.assert(
+    fc.property(tree, tree, (one, two) => {
+      if (!isJsonObject(one) || !isJsonObject(two)) return;
+      attempt(() => readShape(schema, one));
+      attempt(() => mergePatch(one, two));
+      const merged = attempt(() => strategicMerge(one, two, schema));
+      if (merged !== undefined) attempt(() => readShape(schema, merged));
+    }),
+    { numRuns: 2_000 },
+  );
+});
 
 suite("random objects", () => {
   for (const kind of KINDS) {

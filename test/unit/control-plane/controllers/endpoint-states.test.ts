@@ -135,3 +135,23 @@ test("a slice that somebody changes or deletes is put right; a foreign one is le
     await cluster.settle();
     assert.deepEqual(await states(cluster), { "10.244.0.2": "rs-", "192.0.2.1": "---" });
   }));
+
+test("the trigger time is the oldest change that was not shown yet; no change, no annotation", () =>
+  withCluster(async (cluster) => {
+    const { client } = cluster;
+    const annotation = "endpoints.kubernetes.io/last-change-trigger-time";
+    const shown = async (): Promise<string | undefined> =>
+      (await client.list(SLICES, { namespace: "default" })).items[0]?.metadata.annotations?.[annotation];
+    await addService(client, "web", WEB);
+    await addPod(client, "a", { ips: ["10.244.0.2"] });
+    await cluster.settle();
+    assert.equal(await shown(), "2026-01-01T00:00:00.000Z");
+    const condition = { type: "Ready", status: "False", lastTransitionTime: "2026-01-01T00:10:00Z" };
+    await client.mergePatch("pods", "default", "a", { status: { conditions: [condition] } }, "status");
+    await cluster.settle();
+    assert.equal(await shown(), "2026-01-01T00:10:00.000Z");
+    // A change that no Pod made: nobody should count latency from an old transition.
+    await client.mergePatch("services", "default", "web", { metadata: { labels: { team: "x" } } });
+    await cluster.settle();
+    assert.equal(await shown(), undefined);
+  }));
