@@ -155,6 +155,15 @@ export class StreamFixture {
     this.port = await this.#server.listen();
   }
 
+  /** Gives the running server a new certificate. @returns its PEM */
+  async renewServer(): Promise<string> {
+    const dataDir = join(this.folder, "control-plane");
+    const names = { dnsNames: ["localhost", "renewed"], ipAddresses: ["127.0.0.1"] };
+    const pki = await Pki.open({ dataDir, ...names, serverUrl: "https://127.0.0.1:6443" });
+    this.#server?.renew({ authorityPem: pki.authorityPem, ...pki.server });
+    return pki.server.certificatePem;
+  }
+
   async stopServer(): Promise<void> {
     await this.#server?.close();
     this.#server = undefined;

@@ -1,11 +1,18 @@
 /** What the server holds for slow nodes, how large messages get, and what it answers to hostile clients. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, suite, test } from "node:test";
+import { connect } from "node:tls";
 import { decodeObject } from "../../../src/codec/stream/decode-object.ts";
 import { encodeNodeMessage, type Hello, type NodeMessage } from "../../../src/codec/stream/node-message.ts";
 import { MAX_MESSAGE_BYTES, visitServerMessage } from "../../../src/codec/stream/server-message.ts";
 import { WireWriter } from "../../../src/codec/stream/wire.ts";
 import { Catalog, MAX_FIELD_BYTES } from "../../../src/control-plane/node-stream/catalog.ts";
+import { MemorySource } from "../../../src/control-plane/node-stream/memory-source.ts";
+import type { ObjectSource, SourceListener } from "../../../src/control-plane/node-stream/object-source.ts";
+import { StreamHub } from "../../../src/control-plane/node-stream/stream-hub.ts";
 import { Connection, readKeys } from "../../../src/feed/stream/connection.ts";
 import type { IpAddress } from "../../../src/model/ip.ts";
 import type { EndpointSlice, FeedObject } from "../../../src/model/objects.ts";
@@ -271,5 +278,66 @@ suite("hostile clients", { timeout: 30_000 }, () => {
     assert.deepEqual(unknown, [["Gateway"]]);
     assert.deepEqual(newer.names, [["a"]]);
     newer.close();
+  });
+});
+
+suite("server", { timeout: 30_000 }, () => {
+  test("a renewed certificate is for new connections; streams that are open go on", async () => {
+    const { recorder, feed } = await fixture.client("n1");
+    await until(() => feed.synced, "synced");
+    const renewed = await fixture.renewServer();
+    const { caFile, certificateFile, keyFile } = await fixture.connectionOf("n2");
+    const [ca, cert, key] = [caFile, certificateFile, keyFile].map((path) => readFileSync(path));
+    const socket = connect({ host: "127.0.0.1", port: fixture.port, ca, cert, key, ALPNProtocols: ["h2"] });
+    await once(socket, "secureConnect");
+    assert.equal(
+      socket.getPeerX509Certificate()?.fingerprint256,
+      new X509Certificate(renewed).fingerprint256,
+    );
+    socket.destroy();
+    fixture.source.apply([service("a")]);
+    await until(() => recorder.names.length === 1, "the open stream goes on");
+    assert.equal(feed.counters.connects, 1);
+  });
+
+  test("when the source loses its place everything is loaded anew, and nodes get the difference", async () => {
+    const source = new MemorySource();
+    const listeners: SourceListener[] = [];
+    let failures = 1;
+    const lossy: ObjectSource = {
+      epoch: "lossy",
+      isAuthoritative: false,
+      load: async () => {
+        if (listeners.length > 0 && failures-- > 0) throw new Error("the store is away");
+        return await source.load();
+      },
+      watch: (_from, listener) => {
+        listeners.push(listener);
+        return () => {};
+      },
+    };
+    const failed: unknown[] = [];
+    const hub = new StreamHub({ source: lossy, events: { failed: (error) => failed.push(error) } });
+    await hub.start();
+    const messages: Buffer[] = [];
+    const hello = {
+      node: "n1",
+      role: "agent",
+      sets: ["Service"],
+      epoch: "",
+      revision: 0,
+      credits: 9,
+      version: "",
+    };
+    const output = { send: (message: Buffer) => messages.push(message) > 0 };
+    hub.connect(hello, "agent", output, () => {}).session.pump();
+    source.apply([service("a")]);
+    assert.equal(messages.length, 1);
+    listeners[0]?.lost();
+    await until(() => messages.length === 2, "difference after the reload");
+    assert.equal(failed.length, 1);
+    assert.equal(hub.counters().lost, 1);
+    assert.equal(hub.counters().snapshots, 1);
+    hub.close();
   });
 });
