@@ -16,8 +16,16 @@ interface Seen {
 export class TriggerTimes {
   readonly #seen = new Map<string, Seen>();
 
-  /** @returns RFC 3339 text, or `undefined` when nothing new is known; remembers what it saw */
-  next(key: string, service: ApiObject, pods: readonly ApiObject[]): string | undefined {
+  /**
+   * What is new since the last kept look at this Service.
+   * @returns `text` in RFC 3339, `undefined` when nothing is; `keep` is called when it has been written, so that a
+   *   failed write is tried again with the same time
+   */
+  next(
+    key: string,
+    service: ApiObject,
+    pods: readonly ApiObject[],
+  ): { readonly text: string | undefined; readonly keep: () => void } {
     const before = this.#seen.get(key);
     const serviceMs = Date.parse(service.metadata.creationTimestamp ?? "") || 0;
     const times = new Map<string, number>();
@@ -28,8 +36,10 @@ export class TriggerTimes {
       if (readyChangedMs <= (before?.pods.get(name) ?? 0)) continue;
       oldest = oldest === undefined ? readyChangedMs : Math.min(oldest, readyChangedMs);
     }
-    this.#seen.set(key, { serviceMs, pods: times });
-    return oldest === undefined ? undefined : new Date(oldest).toISOString();
+    return {
+      text: oldest === undefined ? undefined : new Date(oldest).toISOString(),
+      keep: () => this.#seen.set(key, { serviceMs, pods: times }),
+    };
   }
 
   forget(key: string): void {

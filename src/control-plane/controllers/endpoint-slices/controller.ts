@@ -90,8 +90,9 @@ class EndpointSliceSync {
     const pods = this.#services.podsOf(service);
     const desired = desiredEndpoints(service, pods, (name) => this.#nodeFacts(name));
     const triggerTime = this.#triggerTimes.next(key, service, pods);
-    const writes = planSlices(profileOf(service), desired.groups, existing, triggerTime);
+    const writes = planSlices(profileOf(service), desired.groups, existing, triggerTime.text);
     await writeSlices(this.#context.client, this.#slices, writes);
+    triggerTime.keep();
   }
 
   #nodeFacts(name: string): NodeFacts | undefined {

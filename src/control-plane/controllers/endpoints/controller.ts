@@ -69,12 +69,13 @@ class EndpointsSync {
       return;
     const pods = this.#services.podsOf(service);
     const triggerTime = this.#triggerTimes.next(key, service, pods);
-    const wanted = desiredObject(service, pods, { existing, triggerTime });
+    const wanted = desiredObject(service, pods, { existing, triggerTime: triggerTime.text });
     const { client } = this.#context;
     if (existing === undefined) this.#endpoints.observe(await client.create(ENDPOINTS_RESOURCE, wanted));
     else if (differs(existing, wanted)) {
       this.#endpoints.observe(await client.update(ENDPOINTS_RESOURCE, wanted));
     }
+    triggerTime.keep();
   }
 }
 
