@@ -12,6 +12,8 @@ import { snapshotMessages, welcome } from "./frames.ts";
 interface Booted {
   readonly restartMs: number;
   readonly fromExecMs: number;
+  readonly userMs: number;
+  readonly systemMs: number;
   readonly commits: number;
   readonly generations: number;
   readonly residentMb: number;
@@ -81,6 +83,14 @@ export const bench: Bench = async (options) => {
       figure: "restart_from_exec",
       value: percentile(
         boots.map((one) => one.fromExecMs),
+        0.5,
+      ),
+      unit: "ms",
+    },
+    {
+      figure: "restart_cpu",
+      value: percentile(
+        boots.map((one) => one.userMs + one.systemMs),
         0.5,
       ),
       unit: "ms",

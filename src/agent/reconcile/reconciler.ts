@@ -169,25 +169,29 @@ export class Reconciler implements FeedListener {
       if (this.#reopen.size > 0)
         this.#log("warn", "the kernel's table is not what it should be; reading it", {});
     }
-    this.#turns = this.#runTurns().finally(() => {
+    this.#turns = this.#runTurns().then((isComplete) => {
       this.#turns = undefined;
+      // A batch may have been committed after the last look and before this.
+      if (isComplete && (this.#progress.isPending || this.#planner.hasChanges)) this.#run();
     });
   }
 
-  async #runTurns(): Promise<void> {
+  /** @returns false when it has to go on later, for which a timer is set */
+  async #runTurns(): Promise<boolean> {
     do {
-      if (this.#reopen.size > 0 && !this.#openTables()) return;
+      if (this.#reopen.size > 0 && !this.#openTables()) return false;
       while (this.#planner.hasChanges) {
-        if (!this.#attempt(() => this.#turn())) return;
+        if (!this.#attempt(() => this.#turn())) return false;
         await this.#clock.yieldTurn();
-        if (this.#stopped.signal.aborted) return;
+        if (this.#stopped.signal.aborted) return false;
       }
       for (const programmer of this.#opened) {
         this.#opened.delete(programmer);
-        if (!this.#attempt(() => this.#closeOpening(programmer), programmer)) return;
+        if (!this.#attempt(() => this.#closeOpening(programmer), programmer)) return false;
       }
     } while (this.#planner.hasChanges || this.#reopen.size > 0);
     this.#finished();
+    return true;
   }
 
   /** One batch a family. */

@@ -44,6 +44,11 @@ export class SyncProgress {
     this.#pendingSinceMs ??= this.#clock.now();
   }
 
+  /** Something was received or begun that is not finished. */
+  get isPending(): boolean {
+    return this.#startedMs !== undefined;
+  }
+
   /** Everything received is in the kernel. @returns the revision when it is news */
   finished(): bigint | undefined {
     if (this.#startedMs !== undefined) {
