@@ -35,11 +35,8 @@ const netlinkAddon: Plugin = {
       namespace: "netlink-addon",
     }));
     plugin.onLoad({ filter: /.*/, namespace: "netlink-addon" }, () => ({
-      contents: `
-        import { createRequire } from "node:module";
-        const require = createRequire(import.meta.url);
-        export default () => require("./netlink.node");
-      `,
+      // CommonJS, as its caller is: what is required must itself be the function.
+      contents: 'module.exports = () => require("./netlink.node");',
       loader: "js",
     }));
   },
@@ -76,7 +73,7 @@ await build({
   external: ["*.node"],
   plugins: [workerUrls, netlinkAddon],
   banner: {
-    js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);',
+    js: 'import{createRequire as __createRequire}from"node:module";const require=__createRequire(import.meta.url);const __dirname=import.meta.dirname;',
   },
   logLevel: "warning",
 });
