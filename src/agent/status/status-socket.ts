@@ -36,17 +36,21 @@ export async function openStatusSocket(options: StatusSocketOptions): Promise<Ht
       return { status: 200, contentType: "application/json", body };
     },
   });
-  // bind() happens inside open(), before it first waits: nobody else sees this mask.
-  const mask = process.umask(0o177);
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    const opened = listener.open();
-    process.umask(mask);
-    await opened;
+    await openPrivately(listener);
     return listener;
   } catch (error) {
     log.warn({ path, error: (error as Error).message }, "no status socket: 'nodeplane status' will not work");
     return undefined;
+  }
+}
+
+/** The socket file has mode 0600 from its first moment: bind() happens inside open(), before it first waits. */
+function openPrivately(listener: HttpListener): Promise<void> {
+  const mask = process.umask(0o177);
+  try {
+    return listener.open();
   } finally {
     process.umask(mask);
   }

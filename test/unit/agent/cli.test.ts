@@ -1,8 +1,8 @@
 /** The node-side commands as functions: what they print, on which stream, with which status. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, test } from "node:test";
 import pino from "pino";
 import type { AgentStatus } from "../../../src/agent/status/agent-status.ts";
@@ -118,7 +118,7 @@ Refused manifests:
 });
 
 test("status asks the socket; without an agent it says so", async () => {
-  const path = join(folder, "agent.sock");
+  const path = join(folder, "run", "agent.sock");
   const absent = await run(statusCommand, "--socket", path);
   assert.equal(absent.status, 1);
   assert.match(
@@ -128,6 +128,8 @@ test("status asks the socket; without an agent it says so", async () => {
   const options = { path, log: pino({ level: "silent" }), clock: new FakeClock() };
   const socket = await openStatusSocket({ ...options, status: () => STATUS });
   assert.ok(socket !== undefined);
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(statSync(dirname(path)).mode & 0o777, 0o755);
   const answered = await run(statusCommand, "-o", "json", "--socket", path);
   assert.equal(answered.status, 0);
   assert.deepEqual(JSON.parse(answered.out), STATUS);
