@@ -129,7 +129,7 @@ test("status asks the socket; without an agent it says so", async () => {
   const socket = await openStatusSocket({ ...options, status: () => STATUS });
   assert.ok(socket !== undefined);
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  assert.equal(statSync(dirname(path)).mode & 0o777, 0o755);
+  assert.equal(statSync(dirname(path)).mode & 0o700, 0o700);
   const answered = await run(statusCommand, "-o", "json", "--socket", path);
   assert.equal(answered.status, 0);
   assert.deepEqual(JSON.parse(answered.out), STATUS);
