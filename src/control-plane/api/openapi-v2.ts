@@ -1,6 +1,7 @@
 /**
  * Layer control-plane. The OpenAPI v2 document in protobuf (gnostic's openapi.v2.Document), for kubectl 1.20 and
- * everything else that asks for it: definitions only, which is what explain and client-side validation read. Pure.
+ * everything else that asks for it: definitions, which explain and client-side validation read, and the paths of openapi-v2-paths.ts.
+ * Pure.
  * Field numbers: github.com/google/gnostic-models openapiv2/OpenAPIv2.proto.
  */
 import type { Json, JsonObject } from "../registry/json.ts";
@@ -8,6 +9,7 @@ import { isJsonObject } from "../registry/json.ts";
 import type { Kind } from "../registry/kind.ts";
 import { WireWriter } from "../registry/protobuf-wire.ts";
 import { schemasOf } from "./openapi-schemas.ts";
+import { openApiV2Paths } from "./openapi-v2-paths.ts";
 
 const text = (value: string): Uint8Array => Buffer.from(value, "utf8");
 
@@ -29,7 +31,7 @@ export function openApiV2(kinds: readonly Kind[]): Buffer {
         info.bytes(2, text("v1.33.0"));
       }),
     );
-    document.bytes(8, new Uint8Array());
+    document.bytes(8, openApiV2Paths(kinds));
     document.bytes(
       9,
       build((all) => {
