@@ -43,7 +43,7 @@ export interface NodeStreamStatus {
 /** A node cannot make the server hold more messages than this for it. */
 const MAX_CREDITS = 32;
 /** A node that only gets changes of other sets is moved on when it is this far behind. */
-const PROGRESS_LAG = 1000;
+export const PROGRESS_LAG = 1000;
 
 export class NodeSession {
   readonly node: string;

@@ -12,6 +12,7 @@ import { MessagePlan } from "./message-plan.ts";
 import {
   NodeSession,
   type NodeStreamStatus,
+  PROGRESS_LAG,
   type SessionOutput,
   type SessionSource,
 } from "./node-session.ts";
@@ -66,6 +67,7 @@ export class StreamHub implements SessionSource {
   readonly #changes = new ChangeTimes();
   #onProgrammed: ((role: NodeRole, seconds: number) => void) | undefined;
   #stopWatch: (() => void) | undefined;
+  #progressAt = 0;
   #isClosed = false;
   #isLoading = false;
   #retry: NodeJS.Timeout | undefined;
@@ -217,7 +219,10 @@ export class StreamHub implements SessionSource {
       changes: (group) => {
         const isChanged = this.#catalog.apply(group);
         this.#plans.clear();
-        if (!isChanged) return;
+        if (!isChanged) {
+          this.#progress(group.revision);
+          return;
+        }
         this.#changes.note(group.revision, group.changedAtMs);
         this.#pumpAll();
       },
@@ -226,6 +231,13 @@ export class StreamHub implements SessionSource {
         this.#reload();
       },
     });
+    this.#pumpAll();
+  }
+
+  /** Changes that nodes do not see move them on now and then: one that stays behind the store's log could not resume. */
+  #progress(revision: number): void {
+    if (revision - this.#progressAt < PROGRESS_LAG) return;
+    this.#progressAt = revision;
     this.#pumpAll();
   }
 

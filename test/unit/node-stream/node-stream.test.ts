@@ -69,6 +69,20 @@ suite("node stream", { timeout: 60_000 }, () => {
     assert.equal(feed.counters.snapshots, 2);
   });
 
+  test("a node that sees none of many changes is moved on, so that it can resume later", async () => {
+    const { feed, recorder } = await fixture.client("n1");
+    await until(() => feed.synced, "synced");
+    for (let change = 0; change < 2500; change++) fixture.source.apply([]);
+    await until(() => (recorder.batches.at(-1)?.batch.revision ?? 0n) > 1900n, "progress");
+    assert.deepEqual(recorder.batches.at(-1)?.lines, []);
+    assert.ok(recorder.batches.length <= 4);
+    await fixture.stopServer();
+    fixture.source.apply([service("a")]);
+    await fixture.startServer();
+    await until(() => recorder.names.length === 1, "resumed");
+    assert.equal(feed.counters.snapshots, 1);
+  });
+
   test("acknowledgements and keyed refusals reach the server, each refusal once", async () => {
     fixture.source.apply([service("a")]);
     const { recorder, feed } = await fixture.client("n1");
