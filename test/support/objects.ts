@@ -1,5 +1,4 @@
 /** Test code. Model objects with defaults, for tests and benchmarks. */
-import { parseIp } from "../../src/model/ip.ts";
 import type { Endpoint, EndpointSlice, ObjectMeta, Service } from "../../src/model/objects.ts";
 import type { NodeConfig } from "../../src/plan/node-config.ts";
 import { mustCidr, mustIp } from "./packet-cases.ts";
@@ -81,5 +80,3 @@ export function nthIp(base: string, n: number): string {
   const sum = ((a << 24) | (b << 16) | (c << 8) | d) + n;
   return [24, 16, 8, 0].map((shift) => (sum >>> shift) & 255).join(".");
 }
-
-export { parseIp };

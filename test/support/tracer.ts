@@ -4,8 +4,8 @@
  */
 import type { IpAddress, IpFamily } from "../../src/model/ip.ts";
 import type { NftField, NftStatement, NftVerdict } from "../../src/model/nftables.ts";
-import { hostU32, packHostU32, unpackHostU32 } from "../../src/plan/nftables/host-order.ts";
-import { formatDestination, packBytes, packIp } from "../../src/plan/packed.ts";
+import { packHostU32 } from "../../src/plan/nftables/host-order.ts";
+import { formatDestination, packIp } from "../../src/plan/packed.ts";
 import type { TableModel } from "./table-model.ts";
 
 export interface TracedPacket {
@@ -270,10 +270,3 @@ function verdictEnd(verdict: NftVerdict): End | "continue" | { kind: "jump" | "g
   if (verdict.kind === "jump" || verdict.kind === "goto") return verdict;
   return verdict.kind;
 }
-
-/** Reads a number of 4 bytes in host order; for assertions on raw elements. */
-export function readHostU32(bytes: Uint8Array): number {
-  return unpackHostU32(packBytes(bytes), 0);
-}
-
-export { hostU32 };
