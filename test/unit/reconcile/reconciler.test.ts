@@ -13,7 +13,9 @@ import { World } from "../../support/reconcile.ts";
 /** Refuses every batch that adds a frontend of one address, as a kernel that dislikes one unit would. */
 class PickyNft extends FakeNft {
   disliked: string | undefined;
+  isBroken = false;
   override commit(ops: readonly NftOp[]) {
+    if (this.isBroken) throw new Error("no socket");
     const { disliked } = this;
     const opIndex = ops.findIndex(
       (op) =>
@@ -99,6 +101,23 @@ suite("reconciler", () => {
       assert.deepEqual(problems.at(-1), []);
     });
   }
+
+  test("a socket that fails is tried again, and the error shows in the status", async () => {
+    const { world, ip } = pickyWorld();
+    await world.snapshot(unit(1));
+    world.clock.advance(5_000);
+    ip.isBroken = true;
+    await world.feed(unit(2));
+    assert.equal(world.reconciler.status().lastError?.message, "no socket");
+    assert.notEqual(world.reconciler.status().pendingSinceMs, undefined);
+    assert.equal(world.reconciler.status().revision, "1");
+    ip.isBroken = false;
+    world.clock.advance(2_000);
+    await world.settle();
+    assert.equal(frontends(ip), 2);
+    assert.equal(world.reconciler.status().revision, "2");
+    assert.equal(world.reconciler.status().pendingSinceMs, undefined);
+  });
 
   test("a deleted table is back, with what changed meanwhile", async () => {
     const world = new World();
