@@ -1,6 +1,6 @@
 /** Object files: what is read, what is delivered when they change, and what a broken file does. */
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
@@ -158,6 +158,29 @@ suite("files feed", () => {
     renameSync(join(folder, "away"), file);
     while (feed.ageSeconds() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
     assert.equal(recorder.batches.length, 1);
+    abort.abort();
+    await ended;
+  });
+
+  test("sizes are bounded: a huge file, an alias bomb, a file that is no text", {
+    timeout: 20_000,
+  }, async () => {
+    writeFileSync(join(folder, "a.yaml"), "");
+    truncateSync(join(folder, "a.yaml"), 64 * 1024 * 1024 + 1);
+    const lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"];
+    for (let level = 1; level < 12; level++)
+      lines.push(`a${level}: &a${level} [${Array.from({ length: 9 }, () => `*a${level - 1}`).join(", ")}]`);
+    writeFileSync(join(folder, "b.yaml"), lines.join("\n"));
+    writeFileSync(join(folder, "c.yaml"), Buffer.from([0, 1, 2, 255, 254]));
+    writeFileSync(join(folder, "d.yaml"), namespace("good"));
+    const { recorder, ended } = start(folder);
+    await recorder.until(() => recorder.batches.length === 1);
+    assert.deepEqual(recorder.batches[0], ["snapshot 1", "+Namespace//good"]);
+    const told = recorder.problems.map((problem) => formatFileProblem(problem).replaceAll(`${folder}/`, ""));
+    assert.equal(told.length, 3);
+    assert.match(told[0] ?? "", /^a\.yaml: must have at most \d+ bytes/);
+    assert.match(told[1] ?? "", /^b\.yaml:1: .*alias/i);
+    assert.match(told[2] ?? "", /^c\.yaml:1: must be a mapping|^c\.yaml:1: must be YAML/);
     abort.abort();
     await ended;
   });
