@@ -126,6 +126,22 @@ suite("node stream", { timeout: 60_000 }, () => {
     assert.match(admin.recorder.connections[0] ?? "", /a certificate for system:node:NAME is needed/);
   });
 
+  test("a server of another authority is not talked to, nor is a node of another authority", async () => {
+    const other = new StreamFixture();
+    await other.open();
+    const { address } = await other.connectionOf("n1");
+    const mine = await fixture.client("n1", { address });
+    await until(() => mine.recorder.connections.length > 0, "server refused");
+    assert.match(mine.recorder.connections[0] ?? "", /certificate/i);
+    const theirs = await other.connectionOf("n1");
+    const { address: ours, caFile } = await fixture.connectionOf("n1");
+    const foreign = await fixture.client("n1", { ...theirs, address: ours, caFile });
+    await until(() => foreign.recorder.connections.length > 0, "node refused");
+    assert.equal(foreign.feed.synced || mine.feed.synced, false);
+    assert.equal(fixture.hub.counters().connected + other.hub.counters().connected, 0);
+    await other.close();
+  });
+
   test("the newer stream of one node and role wins; another role stands beside it", async () => {
     const first = await fixture.client("n1", { backoff: { minMs: 20, maxMs: 100, refusedMs: 60_000 } });
     await until(() => first.feed.synced, "first");
