@@ -132,7 +132,7 @@ export class Responder {
     if (outcome.kind === "transfer") return this.#transfer(query, outcome.records);
     const reply = this.#replyOf(query, block, outcome);
     const limit = query.client.transport === "udp" ? query.udpLimitBytes : MAX_MESSAGE_BYTES;
-    const bytes = reply === undefined ? undefined : encodeMessage(reply, limit);
+    const bytes = reply === undefined ? undefined : this.#encode(query, reply, limit);
     if (block.observers.length > 0) {
       const seen = {
         by: outcome.kind === "next" ? "" : outcome.by,
@@ -147,14 +147,25 @@ export class Responder {
     return bytes;
   }
 
+  /** An answer that cannot be written (a name of somebody's object that is none) costs its query, not the server. */
+  #encode(query: DnsQuery, reply: DnsMessage, limit: number): Buffer {
+    try {
+      return encodeMessage(reply, limit);
+    } catch (error) {
+      this.#hooks.onCrash();
+      this.#hooks.log.error(
+        `answer to ${query.name}: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      return encodeMessage(bare(query.message, RCODE.SERVFAIL), MIN_UDP_REPLY_BYTES);
+    }
+  }
+
   /** Each message stays below half the limit, so that names that repeat in another way fit as well. */
   #transfer(query: DnsQuery, records: readonly ResourceRecord[]): Reply {
     const messages: Buffer[] = [];
     for (let at = 0; at < records.length; at += TRANSFER_RECORDS) {
       const answers = records.slice(at, at + TRANSFER_RECORDS);
-      messages.push(
-        encodeMessage({ ...replyTo(query, { authoritative: true, answers }), id: query.message.id }),
-      );
+      messages.push(this.#encode(query, replyTo(query, { authoritative: true, answers }), MAX_MESSAGE_BYTES));
     }
     return { messages };
   }

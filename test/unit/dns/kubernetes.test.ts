@@ -157,3 +157,30 @@ const selectors: readonly (readonly [string, Record<string, string>, boolean])[]
 for (const [text, labels, expected] of selectors) {
   test(`selector ${text}`, () => assert.equal(parseLabelSelector(text)?.(labels), expected));
 }
+
+test("objects whose names are no names cost their own answers only", async () => {
+  const resolver = testResolver(block());
+  const long = `${"l".repeat(60)}.`.repeat(4);
+  fill(resolver, [
+    service("bad", { type: "ExternalName", externalName: "a..b" }),
+    service("long", { headless: true, ports: [{ name: "p", protocol: "TCP", port: 1, nodePort: 0 }] }),
+    {
+      ...endpoints("long", ["10.1.2.3"]),
+      ports: [{ name: "p", protocol: "TCP", port: 1 }],
+      endpoints: [
+        {
+          addresses: [ip("10.1.2.3")],
+          ready: true,
+          serving: true,
+          terminating: false,
+          hostname: `${long}..`,
+        },
+      ],
+    } as FeedObject,
+    service("web", { clusterIPs: [ip("10.96.0.9")] }),
+  ]);
+  assert.equal((await resolver.ask("bad.ns.svc.cluster.local.")).rcode, RCODE.NXDOMAIN);
+  assert.equal((await resolver.ask("_p._tcp.long.ns.svc.cluster.local.", "SRV")).rcode, RCODE.SERVFAIL);
+  assert.match(resolver.lines.join(), /answer to _p\._tcp\.long/);
+  assert.deepEqual(data(await resolver.ask("web.ns.svc.cluster.local.")), ["10.96.0.9"]);
+});

@@ -3,6 +3,7 @@
  * Reads only; two blocks may look at one state with different options.
  */
 
+import { parseName } from "../../../codec/dns/name.ts";
 import type { IpAddress } from "../../../model/ip.ts";
 import { parseIp } from "../../../model/ip.ts";
 import type { ClusterState } from "../../cluster/cluster-state.ts";
@@ -76,9 +77,9 @@ export class ClusterView {
   }
 }
 
-/** An external name that is an address can be no CNAME's target: such a service has no name. */
+/** An external name that is an address, or no name at all, can be no CNAME's target: such a service has no name. */
 function isServedExternalName(externalName: string): boolean {
-  return externalName !== "" && parseIp(externalName) === undefined;
+  return parseIp(externalName) === undefined && parseName(externalName) !== undefined;
 }
 
 /** `10.1.2.3` → `10-1-2-3`, `fd00:1::` → `fd00-1--0`: a label must not end in a dash. */

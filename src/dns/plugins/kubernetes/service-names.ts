@@ -3,7 +3,7 @@
  * Source: Kubernetes DNS specification 1.1.0; facts sections 1 and 9 for what is answered differently from CoreDNS.
  */
 import { TYPE } from "../../../codec/dns/constants.ts";
-import { labelsOf } from "../../../codec/dns/name.ts";
+import { labelsOf, parseName } from "../../../codec/dns/name.ts";
 import type { IpAddress } from "../../../model/ip.ts";
 import type {
   DnsEndpoint,
@@ -66,7 +66,7 @@ export function findInService(at: ServiceAt, below: string): Finding {
 }
 
 function absolute(name: string): string {
-  return name.endsWith(".") ? name : `${name}.`;
+  return parseName(name) ?? ".";
 }
 
 function atService(found: Found): Finding {
