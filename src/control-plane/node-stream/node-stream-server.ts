@@ -71,6 +71,8 @@ export class NodeStreamServer {
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 10_000,
       "grpc.max_concurrent_streams": 8,
+      // Statistics that nobody reads.
+      "grpc.enable_channelz": 0,
     });
     this.#server.addService(SERVICE, { connect: (call: Call) => this.#accept(call) });
   }

@@ -76,6 +76,7 @@ export class Connection {
       "grpc.keepalive_time_ms": 10_000,
       "grpc.keepalive_timeout_ms": 5_000,
       "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_channelz": 0,
       "grpc.enable_retries": 0,
       "grpc.enable_http_proxy": 0,
       "grpc.service_config_disable_resolution": 1,
