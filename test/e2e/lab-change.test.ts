@@ -11,7 +11,6 @@ import type { PodRecord } from "../../src/lab/lab-dir.ts";
 import { signalProcess, waitGone } from "../../src/lab/processes.ts";
 import { waitProgrammed } from "../../src/lab/programmed.ts";
 import { findService, restartService } from "../../src/lab/services.ts";
-import type { TrafficResult } from "../../src/lab/traffic.ts";
 import { runTraffic, startTraffic, type Traffic } from "../../src/lab/traffic-process.ts";
 import { assertNoLoss, TestLab } from "./support/test-lab.ts";
 
@@ -83,33 +82,37 @@ suite("traffic while things change", () => {
   const addresses = (without: readonly string[] = []): readonly string[] =>
     pods.filter((pod) => !without.includes(pod.name)).map((pod) => pod.ips[0] ?? "");
 
-  /** Loops of TCP and UDP from two nodes and a pod, until stopped. */
-  async function loops(host: string): Promise<() => Promise<readonly TrafficResult[]>> {
+  /**
+   * Loops of TCP and UDP from two nodes and a pod. @returns what ends them and asserts that each made `least` attempts of which
+   * not one was refused or lost
+   */
+  async function loops(host: string): Promise<(least: number) => Promise<void>> {
+    const origins = ["node1", "node3", "web-2"];
+    const repeats = (): Promise<readonly number[]> =>
+      Promise.all(origins.map((from) => lab.repeatedRequests(from)));
+    const before = await repeats();
     const started: Traffic[] = [];
     for (const [from, protocol] of [
-      ["node1", "tcp"],
-      ["node3", "tcp"],
-      ["web-2", "tcp"],
-      ["node3", "udp"],
-    ] as const) {
-      started.push(
-        await startTraffic(lab.lab, from, {
-          protocol,
-          perSecond: 120,
-          parallel: 8,
-          targets: [{ host, port: 80 }],
-        }),
-      );
+      ...origins.map((from) => [from, "tcp"] as const),
+      ["node3", "udp"] as const,
+    ]) {
+      const targets = [{ host, port: 80 }];
+      started.push(await startTraffic(lab.lab, from, { protocol, perSecond: 120, parallel: 8, targets }));
     }
-    return () => Promise.all(started.map((one) => one.stop()));
-  }
-
-  function assertQuiet(results: readonly TrafficResult[], least: number): void {
-    for (const [index, result] of results.entries()) {
-      assert.ok(result.attempts >= least, `loop ${index}: only ${result.attempts} attempts`);
-      assertNoLoss(result, `loop ${index}`);
-      assert.equal(result.slow, 0, `loop ${index}: ${result.slow} connections needed a packet sent again`);
-    }
+    return async (least) => {
+      const results = await Promise.all(started.map((one) => one.stop()));
+      for (const [index, result] of results.entries()) {
+        assert.ok(result.attempts >= least, `loop ${index}: only ${result.attempts} attempts`);
+        assertNoLoss(result, `loop ${index}`);
+      }
+      const after = await repeats();
+      for (const [index, from] of origins.entries()) {
+        // A lost connection request is sent again after a second: a slow answer of ours, and a repeat in the kernel's count.
+        // Either alone has other causes: a busy machine, the connections of the node's own daemons.
+        const lost = Math.min(results[index]?.slow ?? 0, (after[index] ?? 0) - (before[index] ?? 0));
+        assert.equal(lost, 0, `${from}: ${lost} connection requests were lost and sent again`);
+      }
+    };
   }
 
   test("growing and shrinking across size classes loses no connection", async () => {
@@ -137,8 +140,7 @@ suite("traffic while things change", () => {
       await resize(size);
       await sleep(150);
     }
-    const results = await stop();
-    assertQuiet(results, 200);
+    await stop(200);
     const after = await runTraffic(lab.lab, "node3", { count: 50, targets: [{ host, port: 80 }] });
     assertNoLoss(after, "after the last change");
   });
@@ -154,7 +156,7 @@ suite("traffic while things change", () => {
         assert.equal(await lab.generation(node), before, `generation id of ${node} after ${signal}`);
       }
     }
-    assertQuiet(await stop(), 300);
+    await stop(300);
   });
 
   test("an endpoint that is not ready leaves slice, kernel and headless name, and comes back", async () => {
@@ -188,7 +190,7 @@ suite("traffic while things change", () => {
       async () => ((await names()) === addresses().toSorted().join(" ") ? true : undefined),
       8000,
     );
-    assertQuiet(await stop(), 100);
+    await stop(100);
   });
 
   test("SIGKILL of the control plane changes nothing for traffic; it comes back and agents catch up", async () => {
@@ -204,7 +206,7 @@ suite("traffic while things change", () => {
     );
     await sleep(2000);
     assert.deepEqual(await Promise.all(lab.nodes.map((node) => lab.generation(node))), before);
-    assertQuiet(await stop(), 200);
+    await stop(200);
     const late = await lab.apply(SERVICES, service("late", { app: "web" }));
     await lab.programmed("late", addresses());
     const host = (late["spec"] as { clusterIP: string }).clusterIP;

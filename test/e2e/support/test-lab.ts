@@ -101,6 +101,18 @@ export class TestLab {
     });
   }
 
+  /**
+   * Connection requests of anybody inside `target` that were sent again, since it exists (TCPSynRetrans of /proc/net/netstat).
+   */
+  async repeatedRequests(target: string): Promise<number> {
+    const [names = "", values = ""] = (await this.sh(target, "grep TcpExt: /proc/net/netstat")).stdout.split(
+      "\n",
+    );
+    const index = names.split(" ").indexOf("TCPSynRetrans");
+    assert.ok(index > 0, "the kernel does not count TCPSynRetrans");
+    return Number(values.split(" ")[index]);
+  }
+
   /** nf_tables generation id of a node. */
   async generation(node: string): Promise<number> {
     const argv = [join(ROOT, "node_modules/node/bin/node"), join(ROOT, "test/e2e/support/generation.ts")];
