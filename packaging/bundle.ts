@@ -43,8 +43,10 @@ const netlinkAddon: Plugin = {
 };
 
 function netlinkPrebuild(): string {
-  const gypBuild = require("node-gyp-build") as { path: (dir: string) => string };
-  return gypBuild.path(dirname(require.resolve("netlink/package.json")));
+  const manifest = require.resolve("netlink/package.json");
+  // A dependency of netlink's, not of ours: asked for in its name.
+  const gypBuild = createRequire(manifest)("node-gyp-build") as { path: (dir: string) => string };
+  return gypBuild.path(dirname(manifest));
 }
 
 function sizeOf(path: string): number {
