@@ -24,6 +24,10 @@ function address(base: number, offset: number): string {
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join(".");
 }
 
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 100 && !holds(); i++) await sleep(20);
+}
+
 interface Measured {
   readonly p50: number;
   readonly p99: number;
@@ -75,8 +79,9 @@ export const bench: Bench = async (options) => {
     ];
   } finally {
     child.kill("SIGKILL");
+    // The pair goes with the namespace, a moment later: wait for it, the next size makes another.
     run(`ip netns del ${server}`);
-    run("ip link del npb0");
+    await until(() => !run("ip -o link").includes("npb0"));
     rmSync(dir, { recursive: true });
   }
 };
