@@ -23,14 +23,14 @@ export async function waitProgrammed(
   revision: string,
   nodes = nodeNames(record.nodes),
 ): Promise<number> {
-  const deadline = Date.now() + 15_000;
+  const deadline = Date.now() + 30_000;
   const wanted = BigInt(revision);
   for (const node of nodes) {
     while ((await programmedRevision(lab, node)) < wanted) {
       if (Date.now() > deadline) {
         throw new NodeplaneError("COMMAND_FAILED", {
           operation: `${node} programs revision ${revision}`,
-          detail: `it did not within 15 s; see ${lab.file("log", `${node}.agent.log`)}`,
+          detail: `it did not within 30 s; see ${lab.file("log", `${node}.agent.log`)}`,
         });
       }
       await sleep(10);

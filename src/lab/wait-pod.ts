@@ -2,7 +2,7 @@
 import { ApiClient, at, listAt } from "./api-client.ts";
 import type { LabDir, PodRecord } from "./lab-dir.ts";
 
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 30_000;
 const GONE_TIMEOUT_MS = 10_000;
 
 /** True when the API object of a Pod has the condition Ready. */

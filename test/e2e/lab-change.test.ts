@@ -176,7 +176,7 @@ suite("traffic while things change", () => {
     await lab.api.waitFor(
       "the headless name without web-1",
       async () => ((await names()) === addresses(["web-1"]).toSorted().join(" ") ? true : undefined),
-      8000,
+      15_000,
     );
     rmSync(toggle);
     await lab.programmed("web", addresses());
@@ -188,7 +188,7 @@ suite("traffic while things change", () => {
     await lab.api.waitFor(
       "the headless name with web-1",
       async () => ((await names()) === addresses().toSorted().join(" ") ? true : undefined),
-      8000,
+      15_000,
     );
     await stop(100);
   });
@@ -233,6 +233,6 @@ suite("traffic while things change", () => {
       "200"
         ? true
         : undefined;
-    await lab.api.waitFor(`${name} to be ready`, ready, 15_000);
+    await lab.api.waitFor(`${name} to be ready`, ready, 30_000);
   }
 });

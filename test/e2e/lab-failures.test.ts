@@ -72,11 +72,11 @@ suite("failures", () => {
       const ready = endpoints.filter((endpoint) => at(endpoint, "conditions", "ready") !== false);
       return ready.length === 2 ? true : undefined;
     };
-    await lab.api.waitFor("the dead resolver to leave the DNS Service", left, 10_000);
+    await lab.api.waitFor("the dead resolver to leave the DNS Service", left, 20_000);
     await lab.api.waitFor(
       "node1 to ask another resolver",
       async () => ((await wrongAnswers("node1", 8)) === 0 ? true : undefined),
-      5000,
+      15_000,
     );
     for (const from of ["node1", "web-1"]) assert.equal(await wrongAnswers(from, 20), 0, from);
     await restartService(lab.lab, lab.record.mark, "node1.dns");
@@ -117,7 +117,7 @@ suite("failures", () => {
       });
       return result.failed === 0 ? true : undefined;
     };
-    await lab.api.waitFor("the Service to answer from the state on disk", answers, 15_000);
+    await lab.api.waitFor("the Service to answer from the state on disk", answers, 30_000);
     const result = await runTraffic(lab.lab, "node3", { count: 300, targets: [{ host, port: 80 }] });
     assertNoLoss(result, "restored from disk");
     assert.deepEqual(Object.keys(result.endpoints), ["web-1", "web-2", "web-3"]);
