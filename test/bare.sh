@@ -42,7 +42,6 @@ snapshot() {
   echo "# sysctl";    sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|netfilter|bridge)' | grep -vE 'count|nf_conntrack_(count|buckets)|tcp_metrics|random|\.mtu|fib_sync|inode|cookie' || true
   echo "# mounts";    awk '{print $5}' /proc/self/mountinfo | grep -v "^$root" | sort
   echo "# netns";     ip netns list 2>/dev/null | sort
-  echo "# processes"; ps -eo args= | grep -cE '[n]odeplane' || true
 }
 
 run_inside() {
@@ -55,7 +54,18 @@ run_inside() {
     mount -t tmpfs tmpfs "$root/run"
     mount -t tmpfs tmpfs "$root/tmp"
     exec chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -eu -c "cd /root/nodeplane && $2"
+      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -c "
+        cd /root/nodeplane || exit 1
+        $2
+        status=\$?
+        # This is process 1 of a process namespace of its own: whatever else still runs here was left behind.
+        sleep 1
+        for entry in /proc/[0-9]*; do
+          words=\$(xargs -0 echo 2>/dev/null <\$entry/cmdline)
+          case \${entry#/proc/}:\$words in 1:* | *:) ;; *) echo left running: \$words; status=1 ;; esac
+        done
+        exit \$status
+      "
   ' sh "$root" "$1"
 }
 
