@@ -3,11 +3,15 @@
  * Says when rules went live, which objects are refused, and when this node's own object changed.
  */
 import type { FeedListener, Programmed } from "../feed/feed.ts";
+import { type IpFamily, ipFamily } from "../model/ip.ts";
 import type { Node, ObjectProblem } from "../model/objects.ts";
 import type { NodeConfig } from "../plan/node-config.ts";
+import { packIp } from "../plan/packed.ts";
+import type { UnitShape } from "../plan/unit.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import type { Clock } from "./clock.ts";
 import type { AgentSettings } from "./config/agent-settings.ts";
+import { FlowReconciler } from "./conntrack/flow-reconciler.ts";
 import { FeedTap } from "./feed-tap.ts";
 import { AgentHealth } from "./health/agent-health.ts";
 import type { Host } from "./host/host.ts";
@@ -38,6 +42,7 @@ export class Programming {
   readonly #options: ProgrammingOptions;
   readonly #startedAtMs: number;
   readonly #reconciler: Reconciler;
+  readonly #flows: FlowReconciler;
   readonly #tap: FeedTap;
   readonly health: AgentHealth;
   #config: NodeConfig;
@@ -55,6 +60,20 @@ export class Programming {
     // Files tell only of a loss; a stream tells when it stands.
     this.#isConnected = options.source.reporter === undefined;
     this.#config = nodeConfig(settings, host.addresses(), undefined);
+    const flowView = {
+      targets: (shape: UnitShape) => this.#reconciler.flowTargets(shape),
+      serviceRanges: (family: IpFamily) => this.#reconciler.serviceRanges(family),
+      nodeAddresses: (family: IpFamily) =>
+        new Set(this.#config.nodeAddresses.filter((a) => ipFamily(a) === family).map(packIp)),
+    };
+    this.#flows = new FlowReconciler({
+      driver: host.conntrack,
+      view: flowView,
+      clock: { monotonicMs: () => performance.now(), after: (ms, callback) => clock.after(ms, callback) },
+      log: (level, message, fields) => log[level](fields, message),
+      resetTcp: settings.resetVanishedTcp,
+      onLook: (look) => options.metrics().conntrackLook(look),
+    });
     this.#reconciler = new Reconciler({
       mode: settings.mode,
       drivers: host.nft,
@@ -62,6 +81,7 @@ export class Programming {
       log: (level, message, fields) => log[level](fields, message),
       onProgrammed: (programmed) => this.#programmed(programmed),
       onProblems: (problems) => this.#setProblems(problems),
+      flows: this.#flows,
     });
     const state = () => this.#reconciler.status();
     this.health = new AgentHealth({ clock, timeoutMs: 2 * settings.syncPeriodMs, state });
@@ -101,6 +121,7 @@ export class Programming {
       ]);
     } finally {
       this.#reconciler.stop();
+      this.#flows.stop();
     }
   }
 

@@ -19,7 +19,7 @@ import type { SliceRecord } from "./tracker/slice-record.ts";
 import { endpointCount, equalRecords, PortLists, packSlice } from "./tracker/slice-record.ts";
 import { StringTable } from "./tracker/string-table.ts";
 import type { AddressRange, Frontend, UnitChange, UnitShape } from "./unit.ts";
-import { planUnit } from "./unit-of-service.ts";
+import { flowTargets, planUnit } from "./unit-of-service.ts";
 
 /** Everything known about one service name. */
 interface Entry {
@@ -54,6 +54,7 @@ const NO_PROBLEMS: readonly ObjectProblem[] = [];
 
 export class Planner {
   #node: NodeConfig;
+  readonly #hasAffinity: boolean;
   readonly #entries = new Map<string, Entry>();
   /** `namespace/slice` to `namespace/service`. */
   readonly #serviceOfSlice = new Map<string, string>();
@@ -72,8 +73,10 @@ export class Planner {
   /** Counts every change of the list of problems, so that callers see cheaply whether to look. */
   problemsRevision = 0;
 
-  constructor(node: NodeConfig) {
+  /** @param backend whether it programs session affinity; if not, Services that ask for it are reported */
+  constructor(node: NodeConfig, backend: { readonly hasAffinity: boolean } = { hasAffinity: false }) {
     this.#node = node;
+    this.#hasAffinity = backend.hasAffinity;
   }
 
   get counts(): { readonly services: number; readonly slices: number; readonly endpoints: number } {
@@ -162,6 +165,11 @@ export class Planner {
     return changes;
   }
 
+  /** Endpoints that flows of a unit may lead to, policies and hints left aside, as the slices are now. */
+  flowTargets(shape: UnitShape): ReturnType<typeof flowTargets> {
+    return flowTargets(shape, this.#entries.get(`${shape.namespace}/${shape.service}`)?.slices ?? []);
+  }
+
   /** Ranges of the ServiceCIDRs of a family, merged. */
   serviceRanges(family: IpFamily): readonly AddressRange[] {
     const ranges = [...this.#cidrs.values()].flat().map(rangeOfCidr);
@@ -187,7 +195,7 @@ export class Planner {
     const shapes = entry.shapes ?? this.#shapes(entry);
     entry.shapes = shapes;
     const problems: ObjectProblem[] = this.#conflicts(entry);
-    if (entry.spec !== undefined && entry.spec.affinitySeconds > 0)
+    if (!this.#hasAffinity && entry.spec !== undefined && entry.spec.affinitySeconds > 0)
       problems.push(withoutAffinity(entry.spec));
     let targets = 0;
     if (entry.taken !== shapes) {

@@ -2,6 +2,7 @@
 import type { ObjectProblem } from "../model/objects.ts";
 import type { Candidate, HintMatch } from "./endpoints.ts";
 import { mergeDuplicates, selectEndpoints } from "./endpoints.ts";
+import type { PackedDestination } from "./packed.ts";
 import { packPort } from "./packed.ts";
 import type { SliceRecord } from "./tracker/slice-record.ts";
 import { eachEndpoint } from "./tracker/slice-record.ts";
@@ -79,4 +80,27 @@ export function planUnit(shape: UnitShape, slices: readonly SliceRecord[], conte
     local: targetsOf(shape, local, context),
     hasAny,
   };
+}
+
+/**
+ * Where flows of a unit that exist already may lead: endpoints that serve (whatever policies, hints and weights say of new
+ * flows), and all that are known at all.
+ */
+export function flowTargets(
+  shape: UnitShape,
+  slices: readonly SliceRecord[],
+): { readonly serving: ReadonlySet<PackedDestination>; readonly known: ReadonlySet<PackedDestination> } {
+  const serving = new Set<PackedDestination>();
+  const known = new Set<PackedDestination>();
+  for (const slice of slices) {
+    if (slice.family !== shape.family) continue;
+    const port = slice.ports.find((p) => p.name === shape.portName && p.protocol === shape.protocol);
+    if (port === undefined) continue;
+    const suffix = packPort(port.port);
+    eachEndpoint(slice, ({ address, ready, serving: serves }) => {
+      known.add(address + suffix);
+      if (ready || serves) serving.add(address + suffix);
+    });
+  }
+  return { serving, known };
 }

@@ -120,6 +120,14 @@ export const AGENT = {
     fallbackText: "true",
     note: "set forwarding and conntrack sysctls of this node; false: only report what is missing",
   },
+  resetVanishedTcp: {
+    path: "conntrack.resetVanishedTcp",
+    flag: "conntrack-reset-vanished-tcp",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "end TCP connections through a Service whose endpoint is in no EndpointSlice any more, not even as terminating",
+  },
   logLevel: {
     path: "logLevel",
     flag: "log-level",

@@ -51,6 +51,7 @@ export interface AgentSettings {
   /** Only when it was set. */
   readonly oomScoreAdj: number | undefined;
   readonly conntrack: ConntrackSettings;
+  readonly resetVanishedTcp: boolean;
   readonly stateDir: string;
   /** Empty: no workloads. */
   readonly manifestDir: string;
@@ -95,6 +96,7 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     bindAddressHardFail: values.get<boolean>(KUBE_PROXY.bindAddressHardFail),
     oomScoreAdj: values.has(KUBE_PROXY.oomScoreAdj) ? values.get<number>(KUBE_PROXY.oomScoreAdj) : undefined,
     conntrack: conntrack(values),
+    resetVanishedTcp: values.get<boolean>(AGENT.resetVanishedTcp),
     stateDir: values.get(AGENT.stateDir),
     manifestDir: values.get(AGENT.manifestDir),
     statusSocket: values.get(AGENT.statusSocket),

@@ -2,6 +2,7 @@
  * Layer agent. What the agent needs of the machine it runs on, behind one interface: nf_tables, addresses, sysctls, the
  * service manager. `open-host.ts` makes the real one from the drivers; tests make their own.
  */
+import type { ConntrackDriver } from "../../drivers/conntrack/index.ts";
 import type { NftDriver } from "../../drivers/nftables/index.ts";
 import type { SysctlDriver } from "../../drivers/sysctl/index.ts";
 import type { IpAddress, IpFamily } from "../../model/ip.ts";
@@ -18,6 +19,7 @@ export interface Host {
   /** One driver a family; a family that cannot be programmed is missing. */
   readonly nft: Readonly<Partial<Record<IpFamily, NftDriver>>>;
   readonly sysctl: SysctlDriver;
+  readonly conntrack: ConntrackDriver;
   addresses(): HostAddresses;
   /** Names of the interfaces of this network namespace. */
   interfaces(): readonly string[];

@@ -1,5 +1,6 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
 import { existsSync } from "node:fs";
+import { LinuxConntrack } from "../../drivers/conntrack/index.ts";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
 import { SystemdNotify } from "../../drivers/notify/index.ts";
 import { LinuxRtnetlink, primaryAddresses } from "../../drivers/rtnetlink/index.ts";
@@ -26,9 +27,11 @@ export async function openHost(env: Readonly<Record<string, string | undefined>>
   // A kernel started with ipv6.disable=1 has no IPv6 to program.
   const nft = existsSync("/proc/net/if_inet6") ? tables : { ip: tables.ip };
   const notify = new SystemdNotify(env, process.pid);
+  const conntrack = new LinuxConntrack();
   return {
     nft,
     sysctl: new LinuxSysctl(),
+    conntrack,
     addresses: () => ({
       all: [...new Set(rtnetlink.network.addresses.map(({ address }) => address))],
       primary: primaryAddresses(rtnetlink.network),
@@ -39,6 +42,7 @@ export async function openHost(env: Readonly<Record<string, string | undefined>>
     watchdogMs: notify.watchdogMs,
     close: () => {
       rtnetlink.close();
+      conntrack.close();
       tables.ip6.close();
       tables.ip.close();
     },

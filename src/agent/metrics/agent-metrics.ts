@@ -55,6 +55,16 @@ export class AgentMetrics {
     "Time from a change at its source until it is in the kernel",
     PROGRAMMING_BUCKETS,
   );
+  readonly #conntrackSeconds = this.#histogram(
+    "conntrack_reconciler_sync_duration_seconds",
+    "Time of a look for stale entries of connection tracking",
+    SYNC_BUCKETS,
+  );
+  readonly #conntrackDeleted = this.#counter(
+    "kubeproxy_conntrack_reconciler_deleted_entries_total",
+    "Stale entries of connection tracking that were deleted",
+    ["ip_family"],
+  );
   readonly #lastSync = this.#familyGauge(
     "sync_proxy_rules_last_timestamp_seconds",
     "When rules were last written",
@@ -136,6 +146,17 @@ export class AgentMetrics {
       (full ? this.#fullSeconds : this.#partialSeconds).observe(labels, seconds);
       this.#lastSync.set(labels, nowMs / 1000);
     }
+  }
+
+  /** Looked for stale entries of connection tracking. */
+  conntrackLook(look: {
+    readonly family: IpFamily;
+    readonly seconds: number;
+    readonly deleted: number;
+  }): void {
+    const labels = { ip_family: FAMILY_LABEL[look.family] };
+    this.#conntrackSeconds.observe(labels, look.seconds);
+    this.#conntrackDeleted.inc(labels, look.deleted);
   }
 
   programmingLatency(seconds: number): void {

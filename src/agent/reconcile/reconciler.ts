@@ -10,7 +10,7 @@ import type { FeedObject, ObjectKey, ObjectProblem } from "../../model/objects.t
 import type { ProxyMode } from "../../plan/mode.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import { Planner } from "../../plan/planner.ts";
-import type { UnitChange } from "../../plan/unit.ts";
+import type { UnitChange, UnitShape } from "../../plan/unit.ts";
 import type { ReconcileClock } from "./clock.ts";
 import { machineClock } from "./clock.ts";
 import type { RefusedUnit, WriteResult } from "./programmer.ts";
@@ -36,6 +36,8 @@ export interface ReconcilerOptions {
   readonly onProgrammed?: (programmed: Programmed) => void;
   /** The whole list, each time it changes. */
   readonly onProblems?: (problems: readonly ObjectProblem[]) => void;
+  /** Told of units that were written, and when all of them are live: clean-up of connections comes after the rules. */
+  readonly flows?: { changed(changes: readonly UnitChange[]): void; live(): void };
 }
 
 /** Slots taken from the planner at a time: with frontends and the like about 5,000 elements. */
@@ -203,6 +205,17 @@ export class Reconciler implements FeedListener {
       if (!programmer.isLive) own = this.#refusals.withoutWithheld(own);
       if (own.length > 0) this.#note(programmer, programmer.write(own, isFresh), own);
     }
+    this.#options.flows?.changed(changes);
+  }
+
+  /** Where flows of a unit may lead, see {@link Planner.flowTargets}. */
+  flowTargets(shape: UnitShape): ReturnType<Planner["flowTargets"]> {
+    return this.#planner.flowTargets(shape);
+  }
+
+  /** Ranges of the ServiceCIDRs of a family. */
+  serviceRanges(family: IpFamily): ReturnType<Planner["serviceRanges"]> {
+    return this.#planner.serviceRanges(family);
   }
 
   /** Opens the tables that need it; every unit is to be written to them then. @returns false when it has to wait */
@@ -309,6 +322,7 @@ export class Reconciler implements FeedListener {
   #finished(): void {
     if (this.#refusals.isEmpty) this.#retryMs = RETRY_FIRST_MS;
     this.#reportProblems();
+    this.#options.flows?.live();
     const revision = this.#progress.finished();
     if (revision !== undefined) this.#options.onProgrammed?.({ revision, refused: this.#problems });
   }

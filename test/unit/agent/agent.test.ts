@@ -11,6 +11,7 @@ import { agentSettings } from "../../../src/agent/config/agent-settings.ts";
 import { FieldValues } from "../../../src/agent/config/field.ts";
 import { parseFlags } from "../../../src/agent/config/flags.ts";
 import type { Host, HostAddresses } from "../../../src/agent/host/host.ts";
+import { FakeConntrack } from "../../../src/drivers/conntrack/index.ts";
 import { FakeNft, FakeNftKernel } from "../../../src/drivers/nftables/index.ts";
 import { FakeSysctl } from "../../../src/drivers/sysctl/index.ts";
 import type { Feed, FeedListener, NodeReport, NodeReporter } from "../../../src/feed/feed.ts";
@@ -36,6 +37,7 @@ class FakeHost implements Host {
     ip6: new FakeNft({ family: "ip6", name: "nodeplane" }, this.#kernel),
   };
   readonly sysctl = new FakeSysctl({ "net/ipv4/ip_forward": "0" });
+  readonly conntrack = new FakeConntrack();
   readonly watchdogMs = undefined;
   readonly notified: string[] = [];
   now: HostAddresses = { all: ["127.0.0.1", "192.0.2.1"].map(mustIp), primary: [mustIp("192.0.2.1")] };

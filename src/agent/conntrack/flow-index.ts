@@ -1,0 +1,123 @@
+/**
+ * Layer agent. Which flows are stale, in the words of the plan: every frontend of the units given, and frontends that are
+ * gone. Knows no backend. Pure but for the lists it keeps; cost follows what changed.
+ *
+ * A flow is judged by where it was sent (its original destination) and where it was led (the source of its answers):
+ * at a frontend of ours it must be led to an endpoint that still serves, whatever the policies say, so that flows that work
+ * are not disturbed; at a frontend that is gone no flow may be led anywhere (facts/kube-proxy-behaviour.md rows 70 to 74).
+ */
+import type { Flow } from "../../drivers/conntrack/index.ts";
+import { FLOW_STATUS } from "../../drivers/conntrack/index.ts";
+import type { IpFamily } from "../../model/ip.ts";
+import type { PackedDestination, PackedIp } from "../../plan/packed.ts";
+import { PROTOCOL_NUMBERS, packBytes, packPort } from "../../plan/packed.ts";
+import type { AddressRange, UnitChange, UnitShape } from "../../plan/unit.ts";
+
+/** Endpoints of a unit as they are now, policies and hints left aside. */
+export interface FlowTargets {
+  /** Ready, or terminating and serving. */
+  readonly serving: ReadonlySet<PackedDestination>;
+  /** In some slice, in whatever condition. */
+  readonly known: ReadonlySet<PackedDestination>;
+}
+
+/** What one look at the table is judged by. */
+export interface FlowView {
+  readonly targets: (shape: UnitShape) => FlowTargets;
+  /** Addresses of the node of a family, where node ports answer. */
+  readonly nodeAddresses: (family: IpFamily) => ReadonlySet<PackedIp>;
+  /** Addresses that only Services can have. */
+  readonly serviceRanges: (family: IpFamily) => readonly AddressRange[];
+}
+
+/** Frontends that went since the last look; more than these are not remembered. */
+const MAX_GONE = 100_000;
+
+function frontendKeys(shape: UnitShape): readonly string[] {
+  return shape.frontends.map(({ address, port }) => key(shape.family, shape.protocol, address, port));
+}
+
+function key(family: IpFamily, protocol: number, address: PackedIp, port: number): string {
+  return `${family}${protocol} ${address}${packPort(port)}`;
+}
+
+export class FlowIndex {
+  /** By unit. */
+  readonly #shapes = new Map<string, UnitShape>();
+  /** By frontend; a node port has no address. */
+  readonly #owners = new Map<string, UnitShape>();
+  /** With a number each, since a frontend can come back and go again while a look runs. */
+  readonly #gone = new Map<string, number>();
+  #goneCount = 0;
+
+  /** Takes changes over. @returns families and protocols that they concern, as `family protocol` */
+  apply(changes: readonly UnitChange[]): ReadonlySet<string> {
+    const touched = new Set<string>();
+    const apply = (change: UnitChange, shape: UnitShape | undefined) => {
+      const before = this.#shapes.get(change.key);
+      const protocol = (shape ?? before)?.protocol;
+      if (protocol !== undefined) touched.add(`${change.family} ${protocol}`);
+      if (before === shape) return;
+      if (before !== undefined) this.#forget(before);
+      if (shape === undefined) this.#shapes.delete(change.key);
+      else {
+        this.#shapes.set(change.key, shape);
+        for (const frontend of frontendKeys(shape)) {
+          this.#owners.set(frontend, shape);
+          this.#gone.delete(frontend);
+        }
+      }
+    };
+    for (const change of changes) apply(change, change.unit?.shape);
+    return touched;
+  }
+
+  #forget(shape: UnitShape): void {
+    for (const frontend of frontendKeys(shape)) {
+      if (this.#owners.get(frontend)?.key !== shape.key) continue;
+      this.#owners.delete(frontend);
+      if (this.#gone.size < MAX_GONE) this.#gone.set(frontend, ++this.#goneCount);
+    }
+  }
+
+  /** Frontends that went, for a look; hand them to {@link settled} when it succeeded. */
+  gone(): ReadonlyMap<string, number> {
+    return new Map(this.#gone);
+  }
+
+  /** Flows of these frontends are deleted. */
+  settled(gone: ReadonlyMap<string, number>): void {
+    for (const [frontend, number] of gone)
+      if (this.#gone.get(frontend) === number) this.#gone.delete(frontend);
+  }
+
+  /** A judge for the flows of one dump; endpoints are looked up once a unit. */
+  judge(view: FlowView, gone: ReadonlyMap<string, number>): (flow: Flow) => boolean {
+    const targets = new Map<string, FlowTargets>();
+    const targetsOf = (shape: UnitShape) => {
+      const known = targets.get(shape.key) ?? view.targets(shape);
+      targets.set(shape.key, known);
+      return known;
+    };
+    const nodes = { ip: view.nodeAddresses("ip"), ip6: view.nodeAddresses("ip6") };
+    const ranges = { ip: view.serviceRanges("ip"), ip6: view.serviceRanges("ip6") };
+    return (flow) => {
+      const { family, original, reply, status } = flow;
+      const { protocol } = original;
+      if (protocol === PROTOCOL_NUMBERS.SCTP && (status & FLOW_STATUS.seenReply) !== 0) return false;
+      const address = packBytes(original.destination);
+      const atAddress = key(family, protocol, address, original.destinationPort);
+      const atNode = nodes[family].has(address) ? key(family, protocol, "", original.destinationPort) : "";
+      const shape = this.#owners.get(atAddress) ?? this.#owners.get(atNode);
+      const ledTo = packBytes(reply.source) + packPort(reply.sourcePort);
+      const isLed = (status & FLOW_STATUS.dstNat) !== 0;
+      if (shape !== undefined) {
+        if (protocol !== PROTOCOL_NUMBERS.TCP) return !targetsOf(shape).serving.has(ledTo);
+        return isLed && !targetsOf(shape).known.has(ledTo);
+      }
+      if (!isLed) return false;
+      if (gone.has(atAddress) || gone.has(atNode)) return true;
+      return ranges[family].some(({ first, last }) => address >= first && address <= last);
+    };
+  }
+}
