@@ -87,7 +87,10 @@ const message: fc.Arbitrary<DnsMessage> = fc.record(
       udpBytes: u16,
       version: fc.integer({ min: 0, max: 255 }),
       dnssecOk: fc.boolean(),
-      options: fc.array(fc.record({ code: u16, bytes: fc.uint8Array({ maxLength: 9 }).map((b) => new Uint8Array(b)) }), { maxLength: 2 }),
+      options: fc.array(
+        fc.record({ code: u16, bytes: fc.uint8Array({ maxLength: 9 }).map((b) => new Uint8Array(b)) }),
+        { maxLength: 2 },
+      ),
     }),
   },
   {
