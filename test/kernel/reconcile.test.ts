@@ -305,11 +305,13 @@ if (insideNamespace()) {
       agent = new Agent();
       await agent.feed(state(3), true);
     }
+    // Which endpoints the loop met is chance; that all of them can be met is not.
+    await agent.feed([slice("ns/web", addresses)]);
+    await until("all 20 endpoints answered", 10_000, () => seen.size === 20);
     stop.abort();
     await Promise.all(clients);
     assert.deepEqual(failures, []);
     assert.ok(connections > 500, `${connections} connections`);
-    assert.equal(seen.size, 20);
   });
 } else {
   test("reconciler on the kernel", () => reexecuteInNamespace(import.meta.filename));
