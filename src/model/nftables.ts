@@ -62,6 +62,13 @@ export type NftStatement =
       readonly fields: readonly NftField[];
       readonly map: string;
     }
+  /** `dnat ip to ADDRESS:PORT`; a rule that has it has matched the protocol before, or nft would not reload it. */
+  | {
+      readonly kind: "dnat";
+      readonly family: IpFamily;
+      readonly address: Uint8Array;
+      readonly port: number;
+    }
   /** `meta mark set meta mark & ~mask ^ xor`: or-ing a bit is mask=bit, xor=bit; clearing is mask=bit, xor=0. */
   | { readonly kind: "mark"; readonly mask: number; readonly xor: number }
   /** `update @set { a . b timeout N }` / `add`; with `data` for maps. */

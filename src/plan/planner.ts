@@ -74,7 +74,7 @@ export class Planner {
   problemsRevision = 0;
 
   /** @param backend whether it programs session affinity; if not, Services that ask for it are reported */
-  constructor(node: NodeConfig, backend: { readonly hasAffinity: boolean } = { hasAffinity: false }) {
+  constructor(node: NodeConfig, backend: { readonly hasAffinity: boolean } = { hasAffinity: true }) {
     this.#node = node;
     this.#hasAffinity = backend.hasAffinity;
   }

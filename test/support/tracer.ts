@@ -5,7 +5,7 @@
 import type { IpAddress, IpFamily } from "../../src/model/ip.ts";
 import type { NftField, NftStatement, NftVerdict } from "../../src/model/nftables.ts";
 import { packHostU32 } from "../../src/plan/nftables/host-order.ts";
-import { formatDestination, packIp } from "../../src/plan/packed.ts";
+import { formatDestination, packBytes, packIp } from "../../src/plan/packed.ts";
 import type { TableModel } from "./table-model.ts";
 
 export interface TracedPacket {
@@ -25,6 +25,8 @@ export interface Outcome {
   readonly result: "BACKEND" | "REJECT" | "DROP" | "NONE";
   readonly backend?: string;
   readonly masquerade?: boolean;
+  /** Set of clients that the connection was entered into. */
+  readonly remembered?: string;
   readonly probability: number;
 }
 
@@ -34,6 +36,7 @@ interface State {
   mark: number;
   isDnated: boolean;
   masquerade: boolean;
+  remembered?: string;
   probability: number;
 }
 
@@ -122,7 +125,9 @@ export class Tracer {
     }
     const port = String.fromCharCode(state.port >> 8, state.port & 255);
     const backend = formatDestination(state.destination + port);
-    return { result: "BACKEND", backend, masquerade: state.masquerade, probability };
+    const { masquerade, remembered } = state;
+    const kept = remembered === undefined ? {} : { remembered };
+    return { result: "BACKEND", backend, masquerade, ...kept, probability };
   }
 
   #hook(name: string, state: State): End {
@@ -180,6 +185,16 @@ export class Tracer {
           state.isDnated = true;
           return "accept";
         }
+        case "dnat":
+          state.destination = packBytes(statement.address);
+          state.port = statement.port;
+          state.isDnated = true;
+          return "accept";
+        case "dynset":
+          // Sets of clients are never full here.
+          if (statement.op !== "update") throw new Error(`unknown operation ${statement.op}`);
+          state.remembered = statement.set;
+          break;
         case "mark":
           state.mark = ((state.mark & ~statement.mask) ^ statement.xor) >>> 0;
           break;

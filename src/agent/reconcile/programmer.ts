@@ -127,6 +127,7 @@ export class Programmer {
       return "another layout";
     }
     if (diff.ops.length > 0) this.#must(diff.ops, 0, 0);
+    this.#compiler.adoptObjects(state, canonical);
     const adoption = new Adoption(this.#compiler, state);
     const changes = new ElementChanges(this.#compiler.forms);
     this.#compiler.stageNode(node, ranges);
@@ -168,6 +169,7 @@ export class Programmer {
     if (result.isDesynced) return { ...result, wrote: true };
     for (const changes of phase.adoption.leftovers(BATCH_ELEMENTS))
       this.#must(changes.ops(), changes.added, changes.deleted);
+    this.#removeSpare();
     this.#counters.adoptions++;
     this.#phase = { kind: "live" };
     const late = this.#writeLive([...phase.later.values()], true);
@@ -208,9 +210,11 @@ export class Programmer {
 
   #writeLive(changes: readonly UnitChange[], isFresh: boolean): WriteResult {
     const staged = this.#compiler.stage(changes);
-    if (staged.ops.length === 0) return WRITTEN;
     const result = this.#commit(staged.ops, staged.added, staged.deleted);
-    if (result.kind === "committed") return WRITTEN;
+    if (result.kind === "committed") {
+      this.#removeSpare();
+      return WRITTEN;
+    }
     staged.reject();
     if (!isFresh && isDesync(result)) return { refused: [], isDesynced: true };
     return this.#writeSingly(changes, result);
@@ -223,19 +227,33 @@ export class Programmer {
       const staged = this.#compiler.stage([change]);
       if (staged.ops.length === 0) continue;
       const result = changes.length === 1 ? first : this.#commit(staged.ops, staged.added, staged.deleted);
-      if (result.kind === "committed") continue;
+      if (result.kind === "committed") {
+        this.#removeSpare();
+        continue;
+      }
       staged.reject();
       refused.push({ change, failure: result.failures[0] ?? UNKNOWN_FAILURE });
     }
     return { refused, isDesynced: false };
   }
 
+  /** Chains and sets that lost their unit. A kernel that still holds on to one is asked again after the next write. */
+  #removeSpare(): void {
+    const ops = this.#compiler.removalOps();
+    if (ops.length === 0) return;
+    const result = this.driver.commit(ops);
+    if (result.kind === "failed" && result.failures.some(({ code }) => code === "EBUSY")) return;
+    this.#writes += ops.length;
+    this.#compiler.removed();
+  }
+
   #flush(phase: Extract<Phase, { kind: "adopting" }>): WriteResult {
     const { changes, units } = phase;
     phase.changes = new ElementChanges(this.#compiler.forms);
     phase.units = [];
-    if (changes.size === 0) return WRITTEN;
-    const result = this.#commit(changes.ops(), changes.added, changes.deleted);
+    const objects = this.#compiler.takeAdoptedOps();
+    if (changes.size === 0 && objects.length === 0) return WRITTEN;
+    const result = this.#commit([...objects, ...changes.ops()], changes.added, changes.deleted);
     if (result.kind === "committed") return WRITTEN;
     const failure = result.failures[0] ?? UNKNOWN_FAILURE;
     // What was taken over is wrong now, so the table has to be read again in any case.

@@ -3,11 +3,13 @@
  * belief is staged, and taken back when the kernel refuses. No I/O.
  */
 import type { IpFamily } from "../../model/ip.ts";
-import type { NftOp, NftRule } from "../../model/nftables.ts";
+import type { NftOp, NftRule, NftTableState } from "../../model/nftables.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { nodePortScope } from "../node-config.ts";
 import { packIp } from "../packed.ts";
 import type { AddressRange, Unit, UnitChange } from "../unit.ts";
+import { affinityLayout } from "./affinity.ts";
+import { AffinityObjects } from "./affinity-objects.ts";
 import { ElementChanges, ElementList } from "./element-list.ts";
 import { setsOf } from "./names.ts";
 import { chainsOf, rulesOf } from "./rules.ts";
@@ -36,6 +38,9 @@ export class NftCompiler {
   #own = new ElementList();
   #ranges: readonly AddressRange[] = [];
   #elements = 0;
+  readonly #affinity = new AffinityObjects();
+  /** Of units that were adopted: to be sent before their elements. */
+  #adoptedOps: NftOp[] = [];
 
   constructor(family: IpFamily, node: NodeConfig) {
     this.family = family;
@@ -81,8 +86,34 @@ export class NftCompiler {
   stage(changes: readonly UnitChange[]): Staged {
     const element = new ElementChanges(this.forms);
     const undo: Undo[] = [];
-    for (const change of changes) this.#stageUnit(change.key, change.unit, element, undo);
-    return this.#staged(element, undo);
+    const objects: NftOp[] = [];
+    for (const change of changes) {
+      this.#stageUnit(change.key, change.unit, element, undo);
+      this.#stageAffinity(change.key, objects, undo);
+    }
+    return this.#staged(element, undo, objects);
+  }
+
+  /** Operations that remove chains and sets that lost their unit: a batch of their own, after what led traffic away. */
+  removalOps(): readonly NftOp[] {
+    return this.#affinity.removal();
+  }
+
+  /** They are removed, or gone. */
+  removed(): void {
+    this.#affinity.removed();
+  }
+
+  /** Tells what chains and sets of units a table has that is being taken over. */
+  adoptObjects(state: NftTableState, canonical: (rule: NftRule) => string): void {
+    this.#affinity.adopt(state, canonical);
+  }
+
+  /** Operations that units taken over by {@link adopt} need before their elements. */
+  takeAdoptedOps(): readonly NftOp[] {
+    const ops = this.#adoptedOps;
+    this.#adoptedOps = [];
+    return ops;
   }
 
   /** Elements that follow from the node configuration and from ServiceCIDRs. */
@@ -99,13 +130,16 @@ export class NftCompiler {
     this.#own = after;
     this.#node = node;
     this.#ranges = ranges;
-    return this.#staged(element, [
+    const objects: NftOp[] = [];
+    const undo: Undo[] = [
       () => {
         this.#own = before;
         this.#node = oldNode;
         this.#ranges = oldRanges;
       },
-    ]);
+    ];
+    for (const key of this.#affinity.units) this.#stageAffinity(key, objects, undo);
+    return this.#staged(element, undo, objects);
   }
 
   /** What the table should hold beside the units. */
@@ -130,6 +164,7 @@ export class NftCompiler {
       if (this.#hold(set, key)) list.push(set, key, "");
     }
     this.#units.set(compiled.shape.key, compiled);
+    this.#stageAffinity(compiled.shape.key, this.#adoptedOps, []);
     this.#elements += list.length;
     return list;
   }
@@ -151,11 +186,20 @@ export class NftCompiler {
     return count <= 1;
   }
 
-  #staged(element: ElementChanges, undo: Undo[]): Staged {
+  #stageAffinity(key: string, ops: NftOp[], undo: Undo[]): void {
+    const unit = this.#units.get(key);
+    const layout = unit === undefined ? undefined : affinityLayout(unit, this.#node);
+    const exchanged = this.#affinity.exchange(key, layout);
+    if (exchanged === undefined) return;
+    ops.push(...exchanged.ops);
+    undo.push(exchanged.undo);
+  }
+
+  #staged(element: ElementChanges, undo: Undo[], objects: readonly NftOp[]): Staged {
     const grown = element.added - element.deleted;
     this.#elements += grown;
     return {
-      ops: element.ops(),
+      ops: objects.length === 0 ? element.ops() : [...objects, ...element.ops()],
       added: element.added,
       deleted: element.deleted,
       reject: () => {

@@ -31,13 +31,16 @@ export class ElementList {
 
 const verdicts = new Map<string, NftVerdict>();
 
+/** Units with session affinity have names of their own. */
+const MAX_VERDICTS = 1_000;
+
 /** `goto NAME` / `jump NAME` as a value; there are few, so they are kept. */
 function verdictOf(text: string): NftVerdict {
   const known = verdicts.get(text);
   if (known !== undefined) return known;
   const chain = text.slice(5);
   const verdict: NftVerdict = text.startsWith("goto ") ? { kind: "goto", chain } : { kind: "jump", chain };
-  verdicts.set(text, verdict);
+  if (verdicts.size < MAX_VERDICTS) verdicts.set(text, verdict);
   return verdict;
 }
 

@@ -1,5 +1,6 @@
 /** Layer plan. Is a table that was read laid out as ours is to be, and what would make it so. Pure. */
 import type { NftChain, NftOp, NftRule, NftSet, NftTableState } from "../../model/nftables.ts";
+import { isAffinityObject } from "./affinity.ts";
 
 export type LayoutDiff =
   /** Sets and chains are ours; `ops` rewrites chains whose rules differ, and is empty when none do. */
@@ -54,7 +55,9 @@ export function diffLayout(
   rules: readonly NftRule[],
   canonical: (rule: NftRule) => string,
 ): LayoutDiff {
-  const hasChains = new Map(state.chains.map((chain) => [chain.name, chainText(chain)]));
+  // Chains and sets of units with affinity come and go with these: the compiler looks after them.
+  const own = state.chains.filter((chain) => !isAffinityObject(chain.name));
+  const hasChains = new Map(own.map((chain) => [chain.name, chainText(chain)]));
   for (const chain of chains)
     if (hasChains.get(chain.name) !== chainText(chain))
       return { kind: "other", reason: `chain ${chain.name}` };
@@ -64,12 +67,14 @@ export function diffLayout(
     if (has === undefined || setText(has.set) !== setText(set))
       return { kind: "other", reason: `set ${set.name}` };
   }
-  if (state.sets.size !== sets.length) return { kind: "other", reason: "sets that are not ours" };
+  if ([...state.sets.keys()].filter((name) => !isAffinityObject(name)).length !== sets.length)
+    return { kind: "other", reason: "sets that are not ours" };
   const version = rules.find((rule) => rule.comment !== undefined);
   if (version !== undefined && !state.rules.some((rule) => rule.comment === version.comment))
     return { kind: "other", reason: `no rule "${version.comment}"` };
   const before = new Map<string, string[]>();
   for (const rule of state.rules) {
+    if (isAffinityObject(rule.chain)) continue;
     const list = before.get(rule.chain);
     if (list === undefined) before.set(rule.chain, [rule.canonical]);
     else list.push(rule.canonical);

@@ -28,7 +28,7 @@ const CT_STATUS_DST_NAT = 32;
 const RTN_LOCAL = 2;
 
 const jump = (chain: string): NftStatement => ({ kind: "verdict", verdict: { kind: "jump", chain } });
-const goto = (chain: string): NftStatement => ({ kind: "verdict", verdict: { kind: "goto", chain } });
+export const goto = (chain: string): NftStatement => ({ kind: "verdict", verdict: { kind: "goto", chain } });
 const drop: NftStatement = { kind: "verdict", verdict: { kind: "drop" } };
 const leave: NftStatement = { kind: "verdict", verdict: { kind: "return" } };
 
@@ -40,7 +40,7 @@ function lookup(fields: readonly NftField[], set: string, negate = false): NftSt
   return { kind: "lookup", fields, set, negate };
 }
 
-const fibLocal = (field: NftField): NftStatement => ({
+export const fibLocal = (field: NftField): NftStatement => ({
   kind: "match",
   field,
   op: "==",
@@ -61,7 +61,7 @@ export function prefixMatch(
 }
 
 /** Matches traffic of this node's pods (`==`) or any other (`!=`); `undefined` without a detector for the family. */
-function fromPods(node: NodeConfig, family: IpFamily, op: "==" | "!="): NftStatement | undefined {
+export function fromPods(node: NodeConfig, family: IpFamily, op: "==" | "!="): NftStatement | undefined {
   if (node.localTraffic.kind === "interface") {
     const { name, prefix } = node.localTraffic;
     const bytes = new Uint8Array(prefix ? name.length : 16);

@@ -102,6 +102,11 @@ function formatStatement(statement: NftStatement): string {
       return `${formatFields(statement.fields)} vmap @${statement.map}`;
     case "dnat-map":
       return `dnat ${statement.family} to ${formatFields(statement.fields)} map @${statement.map}`;
+    case "dnat": {
+      const address = formatAddress(statement.address);
+      const to = statement.family === "ip" ? address : `[${address}]`;
+      return `dnat ${statement.family} to ${to}:${statement.port}`;
+    }
     case "mark": {
       const kept = (~statement.mask >>> 0).toString(16);
       if (statement.xor === statement.mask)

@@ -4,6 +4,7 @@
 import type { IpFamily } from "../../model/ip.ts";
 import { addressBytes } from "../packed.ts";
 import type { Frontend, Unit, UnitShape } from "../unit.ts";
+import { affinityChain } from "./affinity.ts";
 import type { ElementForm, ElementList } from "./element-list.ts";
 import { packHostU32 } from "./host-order.ts";
 import type { Masquerade, Pair } from "./names.ts";
@@ -115,17 +116,33 @@ export function frontendPairKey(
   return { pair: frontend.class === "node-port" ? "node-port" : "frontend", key: frontend.address + tail };
 }
 
+/** With affinity a frontend leads to chains of its unit, and needs no slots. */
+function pushAffinity(
+  list: ElementList,
+  shape: UnitShape,
+  frontend: Frontend,
+  pair: "frontend" | "node-port",
+  key: string,
+): void {
+  const isLocal = frontend.class !== "internal" && shape.externalPolicy === "Local";
+  const chain = frontend.class === "internal" ? "internal" : isLocal ? "local" : "external";
+  list.push(SET.frontends[pair], key, `goto ${affinityChain(shape, chain)}`);
+}
+
 function pushFrontend(list: ElementList, compiled: CompiledUnit, frontend: Frontend): void {
   const { shape } = compiled;
   const width = addressBytes(shape.family) + 2;
   const { pair, key } = frontendPairKey(shape, frontend);
   const policy = frontend.class === "internal" ? shape.internalPolicy : shape.externalPolicy;
   const slots = policy === "Local" ? compiled.localSlots : compiled.clusterSlots;
-  if (slots !== "") pushTargets(list, pair, key, slots, width, masqueradeOf(shape, frontend));
+  if (shape.affinitySeconds > 0 && slots !== "") pushAffinity(list, shape, frontend, pair, key);
+  else if (slots !== "") pushTargets(list, pair, key, slots, width, masqueradeOf(shape, frontend));
   else list.push(compiled.hasAny ? SET.drop[pair] : SET.reject[pair], key, "");
   if (frontend.class !== "internal" && policy === "Local" && compiled.clusterSlots !== "") {
     const short = pair === "frontend" ? "short-frontend" : "short-node-port";
-    pushTargets(list, short, key, compiled.clusterSlots, width, "never");
+    if (shape.affinitySeconds > 0)
+      list.push(SET.frontends[short], key, `jump ${affinityChain(shape, "short")}`);
+    else pushTargets(list, short, key, compiled.clusterSlots, width, "never");
   }
   if (!frontend.isGuarded) return;
   list.push(SET.guarded, key, "");

@@ -37,6 +37,7 @@ const serviceArbitrary = fc
     internal: fc.constantFrom("Cluster" as const, "Local" as const),
     external: fc.constantFrom("Cluster" as const, "Local" as const),
     isHeadless: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    affinitySeconds: fc.constantFrom(0, 0, 10, 20),
   })
   .map((s) =>
     service(s.name, {
@@ -49,6 +50,8 @@ const serviceArbitrary = fc
       loadBalancerSourceRanges: s.ranges,
       internalTrafficPolicy: s.internal,
       externalTrafficPolicy: s.external,
+      sessionAffinity: s.affinitySeconds > 0 ? "ClientIP" : "None",
+      affinityTimeoutSeconds: s.affinitySeconds > 0 ? s.affinitySeconds : 10_800,
     }),
   );
 
@@ -144,6 +147,17 @@ async function play(steps: readonly Step[]): Promise<{ world: World; objects: Ma
   return { world, objects };
 }
 
+/** Chains with their rules; the order of chains is history. */
+function rulesOf(world: World, family: "ip" | "ip6"): Readonly<Record<string, readonly string[]>> {
+  const state = world.drivers[family].read();
+  return Object.fromEntries(
+    (state?.chains ?? []).map(({ name }) => [
+      name,
+      (state?.rules ?? []).filter(({ chain }) => chain === name).map(({ canonical }) => canonical),
+    ]),
+  );
+}
+
 const RUNS = { numRuns: Number(process.env["NODEPLANE_RUNS"] ?? 40), verbose: fc.VerbosityLevel.None };
 
 test("step by step equals at once, whatever the order", async () => {
@@ -157,7 +171,10 @@ test("step by step equals at once, whatever the order", async () => {
         const at = list.length === 0 ? 0 : turn % list.length;
         const once = new World(ZONED);
         await once.snapshot([...list.slice(at), ...list.slice(0, at)].reverse());
-        for (const family of ["ip", "ip6"] as const) assert.deepEqual(world.sets(family), once.sets(family));
+        for (const family of ["ip", "ip6"] as const) {
+          assert.deepEqual(world.sets(family), once.sets(family));
+          assert.deepEqual(rulesOf(world, family), rulesOf(once, family));
+        }
         assert.deepEqual(
           new Set(world.reconciler.status().refused),
           new Set(once.reconciler.status().refused),
@@ -201,6 +218,7 @@ test("a table in any state of another history is brought to the desired one", as
         await world.snapshot(objects.values());
         for (const family of ["ip", "ip6"] as const)
           assert.deepEqual(world.sets(family), wanted.sets(family));
+        assert.deepEqual(rulesOf(world, "ip"), rulesOf(wanted, "ip"));
       },
     ),
     RUNS,

@@ -112,6 +112,23 @@ function dnatMap(writer: NetlinkWriter, statement: Extract<NftStatement, { kind:
   });
 }
 
+function dnat(writer: NetlinkWriter, statement: Extract<NftStatement, { kind: "dnat" }>): void {
+  const load = (register: number, bytes: Uint8Array) =>
+    expression(writer, "immediate", (w) => {
+      w.u32(1, register);
+      value(w, 2, bytes);
+    });
+  const [address, port] = [registerNumber(0), registerNumber(4)];
+  load(address, statement.address);
+  load(port, Uint8Array.of(statement.port >> 8, statement.port & 255));
+  expression(writer, "nat", (w) => {
+    w.u32(1, 1);
+    w.u32(2, statement.family === "ip" ? 2 : 10);
+    w.u32(3, address);
+    w.u32(5, port);
+  });
+}
+
 function mark(writer: NetlinkWriter, statement: Extract<NftStatement, { kind: "mark" }>): void {
   fieldInfo("meta mark").load(writer, 1);
   bitwise(writer, statement.mask === 0 ? FULL : hostU32(~statement.mask), hostU32(statement.xor));
@@ -159,6 +176,9 @@ function statementExpressions(writer: NetlinkWriter, family: NftTableFamily, sta
       return;
     case "dnat-map":
       dnatMap(writer, statement);
+      return;
+    case "dnat":
+      dnat(writer, statement);
       return;
     case "mark":
       mark(writer, statement);
