@@ -4,6 +4,7 @@
  */
 import type { IpAddress, IpFamily } from "../model/ip.ts";
 import { VERSION } from "../model/version.ts";
+import { hasLocalhostNodePorts } from "../plan/iptables/node-rules.ts";
 import { nodePortScope } from "../plan/node-config.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import { type Clock, every } from "./clock.ts";
@@ -79,6 +80,8 @@ export class Agent {
     this.#preconditions = new Preconditions({
       host,
       conntrack: settings.conntrack,
+      hasLocalhostNodePorts: () =>
+        this.#programming.status().programmed && hasLocalhostNodePorts(this.#programming.config, "ip"),
       mayWrite: settings.setPreconditions,
       hasFailedWrites: () =>
         this.#programming.status().families.some(({ counters }) => counters.failedCommits > 0),
@@ -166,6 +169,8 @@ export class Agent {
     host.notify("READY=1", `STATUS=Programmed ${services} services at revision ${revision}`);
     log.info({ revision, services }, "rules are in the kernel");
     this.#reporting.changed();
+    // Loopback is opened once the rule that guards it is there.
+    void this.#preconditions.check();
   }
 
   #readiness(): { readonly isReady: boolean; readonly message: string } {

@@ -18,7 +18,9 @@ import type { Host } from "./host/host.ts";
 import { nodeConfig } from "./host/node-config.ts";
 import type { Logger } from "./log.ts";
 import type { AgentMetrics } from "./metrics/agent-metrics.ts";
-import { Reconciler } from "./reconcile/reconciler.ts";
+import type { KernelReconciler } from "./reconcile/kernel-reconciler.ts";
+import { openReconciler } from "./reconcile/open-reconciler.ts";
+import { removeOtherModes } from "./reconcile/other-modes.ts";
 import type { ReconcilerStatus } from "./reconcile/status.ts";
 
 export interface ProgrammingOptions {
@@ -41,7 +43,7 @@ const STOP_WAIT_MS = 2000;
 export class Programming {
   readonly #options: ProgrammingOptions;
   readonly #startedAtMs: number;
-  readonly #reconciler: Reconciler;
+  readonly #reconciler: KernelReconciler;
   readonly #flows: FlowReconciler;
   readonly #tap: FeedTap;
   readonly health: AgentHealth;
@@ -74,9 +76,9 @@ export class Programming {
       resetTcp: settings.resetVanishedTcp,
       onLook: (look) => options.metrics().conntrackLook(look),
     });
-    this.#reconciler = new Reconciler({
-      mode: settings.mode,
-      drivers: host.nft,
+    this.#reconciler = openReconciler({
+      settings,
+      host,
       node: this.#config,
       log: (level, message, fields) => log[level](fields, message),
       onProgrammed: (programmed) => this.#programmed(programmed),
@@ -169,6 +171,7 @@ export class Programming {
     if (this.#isAnnounced || !status.programmed) return;
     this.#isAnnounced = true;
     onReady(status);
+    void removeOtherModes(this.#options);
   }
 
   /** The feed's acknowledgement carries them to the control plane, which makes Events of them. */

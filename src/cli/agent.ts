@@ -19,7 +19,7 @@ export const agentCommand: Command = async (args, io) => {
   const log = createLogger(settings.logLevel);
   if (settings.oomScoreAdj !== undefined) setOomScore(settings.oomScoreAdj, log);
   const source = await openFeed(settings, log);
-  const host = await openHost(io.env);
+  const host = await openHost(io.env, settings);
   try {
     const configuration = Object.fromEntries(values.entries());
     const agent = new Agent({ settings, configuration, host, source, clock: systemClock, log });

@@ -1,8 +1,10 @@
 /** Layer cli. `nodeplane cleanup`: removes what nodeplane installed in this node's kernel, and nothing else. */
 import { parseArgs } from "node:util";
 import { openTables } from "../agent/host/open-host.ts";
+import { usedIptables } from "../agent/host/open-iptables.ts";
 import { changedSysctlsPath, readChangedSysctls } from "../agent/preconditions/changed-sysctls.ts";
 import { cleanup } from "../agent/reconcile/cleanup.ts";
+import { cleanupIptables } from "../agent/reconcile/other-modes.ts";
 import { readStatus } from "../agent/status/read-status.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
@@ -10,7 +12,8 @@ import type { Command, CommandIo } from "./command.ts";
 const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
 
 Removes everything that any mode of nodeplane ever installed on this node: the nftables tables 'ip nodeplane' and
-'ip6 nodeplane'. Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
+'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
+(what a kubelet shares stays while there is one). Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
 not changed back, since others may rely on them by now. Run it after the agent was stopped.
 
   --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
@@ -31,6 +34,7 @@ export const cleanupCommand: Command = async (args, io) => {
     return 1;
   }
   removeTables(io);
+  await removeChains(io);
   const changed = readChangedSysctls(changedSysctlsPath(options["state-dir"]));
   if (changed.length > 0) io.out("kernel settings that nodeplane changed, and what puts them back:\n");
   for (const { path, before, ours } of changed) {
@@ -49,6 +53,14 @@ function removeTables(io: CommandIo): void {
   } finally {
     tables.ip6.close();
     tables.ip.close();
+  }
+}
+
+async function removeChains(io: CommandIo): Promise<void> {
+  for (const driver of await usedIptables()) {
+    const had = await cleanupIptables(driver);
+    const name = driver.family === "ip" ? "iptables" : "ip6tables";
+    io.out(`${name}-${driver.variant}: ${had ? "chains removed" : "no chains of nodeplane are there"}\n`);
   }
 }
 

@@ -11,11 +11,12 @@ import type { Command } from "./command.ts";
 const HELP = `Usage: nodeplane plan -f FILE [-f FILE …] [--node-name NODE] [--mode MODE] [options of the agent]
 
 Prints what the agent of NODE would program for the objects in FILE (YAML or JSON lines, a file or a folder): for mode
-nftables a script for 'nft -f'. Touches nothing. Objects that would be refused are named on standard error.
+nftables a script for 'nft -f', for mode iptables the input of 'iptables-restore --noflush' and 'ip6tables-restore
+--noflush'. Touches nothing. Objects that would be refused are named on standard error.
 
   -f FILE            Services, EndpointSlices, Nodes …; a Node named NODE gives addresses, zone and pod range
   --node-name NODE   the node to plan for (default: the host name)
-  --mode MODE        nftables (iptables and ipvs are not built yet)
+  --mode MODE        nftables or iptables (ipvs is not built yet)
   --node-ip A,B      addresses of the node, where FILE has no Node object for it
 
 Other flags of 'nodeplane agent' (--config, --cluster-cidr, --nodeport-addresses, --masquerade-all …) work here too.
@@ -43,7 +44,7 @@ export const planCommand: Command = async (args, io) => {
   if (plan === undefined) {
     throw new NodeplaneError("CONFIG_INVALID", {
       path: "--mode",
-      detail: `${settings.mode} cannot be planned yet; allowed: nftables`,
+      detail: `${settings.mode} cannot be planned yet; allowed: nftables, iptables`,
     });
   }
   for (const problem of problems) io.err(`nodeplane plan: ${problem}\n`);

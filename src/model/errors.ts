@@ -31,6 +31,8 @@ export const ERRORS = {
   ADDON_MISSING: withDetail("the native addon is not built (run 'sh bin/bootstrap')"),
   NETLINK_FAILED: withDetail("netlink request failed"),
   NFT_UNSUPPORTED: withDetail("this kernel lacks an nf_tables feature that nodeplane needs"),
+  IPTABLES_MISSING: withDetail("iptables is not installed"),
+  IPTABLES_FAILED: withDetail("iptables failed"),
   CONFIG_INVALID: withDetail("invalid configuration"),
   FILE_UNREADABLE: withDetail("cannot read"),
   STATE_INVALID: withDetail("persisted state is damaged"),

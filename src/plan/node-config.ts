@@ -27,6 +27,10 @@ export interface NodeConfig {
   readonly masqueradeBit: number;
   /** Where node ports answer: on the primary addresses, or on the node's addresses inside the ranges. */
   readonly nodePortAddresses: readonly Cidr[] | "primary";
+  /** iptables mode alone: node ports of IPv4 answer on 127.0.0.0/8 too. Absent: no. */
+  readonly localhostNodePorts?: boolean;
+  /** iptables mode alone: the kernel's conntrack takes out-of-window packets, so INVALID ones need not be dropped. */
+  readonly conntrackBeLiberal?: boolean;
 }
 
 /** Where node ports of one family answer: every local address but loopback, or just these. */
@@ -38,8 +42,11 @@ function isLoopback(address: IpAddress): boolean {
   return address === "::1" || address.startsWith("127.");
 }
 
-/** Resolves `nodePortAddresses` for a family; a family without any range in the list gets all local addresses. */
-export function nodePortScope(node: NodeConfig, family: IpFamily): NodePortScope {
+/**
+ * Resolves `nodePortAddresses` for a family; a family without any range in the list gets all local addresses.
+ * @param withLoopback loopback addresses that are in the list count
+ */
+export function nodePortScope(node: NodeConfig, family: IpFamily, withLoopback = false): NodePortScope {
   const ofFamily = (address: IpAddress) => ipFamily(address) === family;
   if (node.nodePortAddresses === "primary") {
     return { kind: "addresses", addresses: node.primaryAddresses.filter(ofFamily).slice(0, 1) };
@@ -48,7 +55,9 @@ export function nodePortScope(node: NodeConfig, family: IpFamily): NodePortScope
   if (ranges.length === 0 || ranges.some((cidr) => cidr.prefixBits === 0)) return { kind: "all-local" };
   const addresses = node.nodeAddresses.filter(
     (address) =>
-      ofFamily(address) && !isLoopback(address) && ranges.some((cidr) => cidrContains(cidr, address)),
+      ofFamily(address) &&
+      (withLoopback || !isLoopback(address)) &&
+      ranges.some((cidr) => cidrContains(cidr, address)),
   );
   return { kind: "addresses", addresses: [...new Set(addresses)].sort() };
 }

@@ -5,6 +5,10 @@
 import type { IpFamily } from "../model/ip.ts";
 import type { NftOp } from "../model/nftables.ts";
 import type { FeedObject, ObjectProblem } from "../model/objects.ts";
+import { IptablesCompiler } from "./iptables/compiler.ts";
+import type { IptablesFeatures } from "./iptables/node-rules.ts";
+import type { RestoreInput } from "./iptables/restore-input.ts";
+import { emptyState } from "./iptables/saved-state.ts";
 import type { ProxyMode } from "./mode.ts";
 import { NftCompiler } from "./nftables/compiler.ts";
 import { setsOf, tableOf } from "./nftables/names.ts";
@@ -14,7 +18,7 @@ import { Planner } from "./planner.ts";
 import type { UnitChange } from "./unit.ts";
 
 export interface PlanText {
-  /** For mode nftables a script that `nft -f` accepts. */
+  /** For mode nftables a script that `nft -f` accepts; for iptables the input of both families' restore commands. */
   readonly text: string;
   /** Objects that would be refused, wholly or in part. */
   readonly problems: readonly ObjectProblem[];
@@ -25,15 +29,42 @@ export interface NftPlan {
   readonly problems: readonly ObjectProblem[];
 }
 
-/** All operations that bring empty tables to what `objects` ask for. Units come sorted by key. */
-export function planNft(objects: Iterable<FeedObject>, node: NodeConfig): NftPlan {
-  const planner = new Planner(node);
+export interface IptablesPlan {
+  readonly inputs: Readonly<Record<IpFamily, RestoreInput>>;
+  readonly problems: readonly ObjectProblem[];
+}
+
+/** What `iptables-restore` would read for `objects` on a machine without any of our chains. */
+export function planIptables(
+  objects: Iterable<FeedObject>,
+  node: NodeConfig,
+  features: IptablesFeatures = { hasRandomFully: true },
+): IptablesPlan {
+  const planner = new Planner(node, { hasAffinity: true });
+  const changes = allChanges(planner, objects);
+  const inputOf = (family: IpFamily): RestoreInput => {
+    const compiler = new IptablesCompiler(family, node, features);
+    compiler.stage(changes.filter((change) => change.family === family));
+    if (compiler.needsRecompile) compiler.recompile(node);
+    return compiler.fullInput(emptyState());
+  };
+  return { inputs: { ip: inputOf("ip"), ip6: inputOf("ip6") }, problems: planner.problems() };
+}
+
+/** Units of all objects, sorted by key. */
+function allChanges(planner: Planner, objects: Iterable<FeedObject>): readonly UnitChange[] {
   planner.begin();
   for (const object of objects) planner.upsert(object);
   planner.commit(true);
   const changes: UnitChange[] = [];
   while (planner.hasChanges) changes.push(...planner.takeChanges(Number.POSITIVE_INFINITY));
-  changes.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return changes.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+}
+
+/** All operations that bring empty tables to what `objects` ask for. Units come sorted by key. */
+export function planNft(objects: Iterable<FeedObject>, node: NodeConfig): NftPlan {
+  const planner = new Planner(node);
+  const changes = allChanges(planner, objects);
   const opsOf = (family: IpFamily): readonly NftOp[] => {
     const compiler = new NftCompiler(family, node);
     const own = compiler.stageNode(node, planner.serviceRanges(family));
@@ -52,6 +83,12 @@ export function planText(
   node: NodeConfig,
   mode: ProxyMode,
 ): PlanText | undefined {
+  if (mode === "iptables") {
+    const { inputs, problems } = planIptables(objects, node);
+    const lines = ["# iptables-restore --noflush", ...inputs.ip.lines];
+    for (const line of ["# ip6tables-restore --noflush", ...inputs.ip6.lines]) lines.push(line);
+    return { text: `${lines.join("\n")}\n`, problems };
+  }
   if (mode !== "nftables") return undefined;
   const { ops, problems } = planNft(objects, node);
   const lines: string[] = [];

@@ -47,6 +47,8 @@ export interface UnitShape {
   readonly affinitySeconds: number;
   /** Merged, sorted. Only guarded frontends look at them. */
   readonly sourceRanges: readonly AddressRange[];
+  /** Port of the Service's health check on every node; absent or 0 when there is none. */
+  readonly healthCheckNodePort?: number;
 }
 
 /** An endpoint that a frontend may lead to. */

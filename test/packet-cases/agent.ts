@@ -33,7 +33,7 @@ function configuration(topology: Topology, config: AgentConfig, mode: Mode): Rec
     // kube-proxy has no mode "none": a cluster range that is empty means that nothing is local.
     clusterCIDR: config.detectLocalMode === "none" ? "" : topology.localCidrs.join(","),
     ...(config.nodePortAddresses.length === 0 ? {} : { nodePortAddresses: config.nodePortAddresses }),
-    iptables: { masqueradeAll, masqueradeBit, localhostNodePorts },
+    iptables: { masqueradeAll, masqueradeBit, localhostNodePorts, minSyncPeriod: "0.001s" },
     nftables: { masqueradeAll, masqueradeBit },
   };
 }
@@ -52,7 +52,13 @@ export class AgentUnderTest {
   #exit: string | undefined;
 
   /** Starts an agent with an empty objects folder below `folder`, which must exist. */
-  constructor(network: PacketTopology, topology: Topology, config: AgentConfig, mode: Mode, folder: string) {
+  constructor(
+    network: PacketTopology,
+    topology: Topology,
+    config: AgentConfig,
+    { mode, variant }: { readonly mode: Mode; readonly variant?: string },
+    folder: string,
+  ) {
     this.#topology = topology;
     this.#folder = folder;
     this.#socket = join(folder, "agent.sock");
@@ -71,6 +77,7 @@ export class AgentUnderTest {
         ...["--state-dir", join(folder, "state")],
         ...["--status-socket", this.#socket],
         ...["--manifest-dir", ""],
+        ...(variant === undefined ? [] : ["--iptables-variant", variant]),
       ],
       { stdio: ["ignore", log, log] },
     );

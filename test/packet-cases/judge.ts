@@ -101,8 +101,12 @@ export function judge(expect: Expectation, evidence: Evidence): string | undefin
       return only(evidence.outcomes, "refused");
     case "DROP":
       return silence(evidence);
-    case "NONE":
     case "ACCEPT":
+      // Who listens there may wait for the client to speak first.
+      return evidence.outcomes["connected"] === undefined
+        ? leftAlone(evidence)
+        : only(evidence.outcomes, "connected");
+    case "NONE":
       return leftAlone(evidence);
     default:
       return expect.result satisfies never;

@@ -1,5 +1,5 @@
 /**
- * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--only ID]… [--verbose]`
+ * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID]… [--verbose]`
  * Plays stateless packet cases on real namespaces with the real agent. Exit status 0: all passed; 1: some failed;
  * 2: a file, an option or the machine is not fit for it.
  */
@@ -11,7 +11,7 @@ import { type Case, CaseFileError, type Expectation, MODES, type Mode, readCaseF
 import { play } from "./play.ts";
 
 const USAGE =
-  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--only ID or beginning]… [--verbose]";
+  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID or beginning]… [--verbose]";
 const DEFAULT_FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 
 class UsageError extends Error {}
@@ -23,6 +23,7 @@ function say(text: string): void {
 function options(args: readonly string[]): {
   readonly files: readonly string[];
   readonly mode: Mode;
+  readonly variant?: string;
   readonly only: readonly string[];
   readonly verbose: boolean;
 } {
@@ -31,6 +32,7 @@ function options(args: readonly string[]): {
     allowPositionals: true,
     options: {
       mode: { type: "string", default: "nftables" },
+      iptables: { type: "string" },
       only: { type: "string", multiple: true, default: [] },
       verbose: { type: "boolean", default: false },
     },
@@ -41,7 +43,10 @@ function options(args: readonly string[]): {
   const missing = files.find((file) => !existsSync(file));
   if (missing !== undefined) throw new UsageError(`${missing}: no such file`);
   const only = values.only.flatMap((text) => text.split(",")).filter((text) => text !== "");
-  return { files, mode, only, verbose: values.verbose };
+  const variant = values.iptables;
+  if (variant !== undefined && variant !== "legacy" && variant !== "nft")
+    throw new UsageError("--iptables must be legacy or nft");
+  return { files, mode, only, verbose: values.verbose, ...(variant === undefined ? {} : { variant }) };
 }
 
 /** A word of `--only` is an id if there is one, else the beginning of ids. */
@@ -52,7 +57,7 @@ function selected(cases: readonly Case[], only: readonly string[]): readonly Cas
 }
 
 async function main(): Promise<number> {
-  const { files, mode, only, verbose } = options(process.argv.slice(2));
+  const { files, mode, variant, only, verbose } = options(process.argv.slice(2));
   if (process.getuid?.() !== 0)
     throw new UsageError("packet cases make network namespaces: run them as root");
   let passed = 0;
@@ -74,6 +79,7 @@ async function main(): Promise<number> {
       file,
       cases,
       mode,
+      ...(variant === undefined ? {} : { variant }),
       onVerdict: ({ id, failure }) => {
         if (failure === undefined) passed++;
         else failed++;

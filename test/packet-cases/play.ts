@@ -30,6 +30,8 @@ export interface PlayOptions {
   readonly file: CaseFile;
   readonly cases: readonly (Case & { readonly expect: Expectation })[];
   readonly mode: Mode;
+  /** iptables mode: legacy or nft; absent: what plain iptables is. */
+  readonly variant?: string;
   readonly onVerdict: (verdict: Verdict) => void;
 }
 
@@ -97,10 +99,10 @@ class Player {
   }
 
   async #withAgent(cases: PlayOptions["cases"], folder: string): Promise<void> {
-    const { file, mode } = this.#options;
+    const { file } = this.#options;
     const [first] = cases;
     if (first === undefined) return;
-    const agent = new AgentUnderTest(this.#network, file.topology, first.config, mode, folder);
+    const agent = new AgentUnderTest(this.#network, file.topology, first.config, this.#options, folder);
     try {
       await agent.started();
       for (const group of groupBy(cases, (item) => `${item.fixture} ${item.zone ?? ""}`)) {
@@ -125,8 +127,9 @@ class Player {
     return address === "::1" || address.startsWith("127.");
   }
 
-  /** A node that talks to itself by a foreign address, or a stranger that sends to a loopback address. */
-  #changesNetwork({ packet }: Case): boolean {
+  /** A node that talks to itself by a foreign address, a stranger that sends to a loopback address, a closed INPUT chain. */
+  #changesNetwork({ packet, expect }: Case): boolean {
+    if (expect?.result === "ACCEPT") return true;
     const foreign =
       packet.from.startsWith("node") &&
       packet.src !== undefined &&
@@ -142,9 +145,11 @@ class Player {
     try {
       if (this.#changesNetwork(item)) {
         const loopback = this.#isLoopback(packet.dst);
-        undo = loopback
-          ? this.#network.exposeLoopback(packet.dst)
-          : this.#network.holdOnNode(packet.src ?? packet.dst);
+        if (item.expect.result === "ACCEPT") undo = this.#closeInput(packet.dst);
+        else
+          undo = loopback
+            ? this.#network.exposeLoopback(packet.dst)
+            : this.#network.holdOnNode(packet.src ?? packet.dst);
       }
       failure = await this.#attempt(item);
     } catch (error) {
@@ -153,6 +158,16 @@ class Player {
       undo?.();
     }
     this.#options.onVerdict({ id: item.id, ...(failure === undefined ? {} : { failure }) });
+  }
+
+  /** The node's INPUT policy becomes DROP: what is let through now is let through by a rule. */
+  #closeInput(destination: string): () => void {
+    const name = familyOf(destination) === "ip" ? "iptables" : "ip6tables";
+    const command = this.#options.variant === undefined ? name : `${name}-${this.#options.variant}`;
+    const policy = (target: string) =>
+      void this.#network.namespaces.run("node", command, "-w", "-P", "INPUT", target);
+    policy("DROP");
+    return () => policy("ACCEPT");
   }
 
   async #attempt(item: PlayOptions["cases"][number]): Promise<string | undefined> {
@@ -210,11 +225,13 @@ class Player {
   }
 
   /** Listens where a packet arrives that nobody captures: beyond the node, and on the node for its own addresses. */
-  async #catchUncaptured({ packet }: Case): Promise<void> {
+  async #catchUncaptured({ packet, fixture }: Case): Promise<void> {
     const own = this.#network.nodeAddresses().includes(packet.dst) || this.#isLoopback(packet.dst);
     const roles = own ? ["node"] : packet.src === packet.dst ? ["node", "out"] : ["out"];
     if (roles.includes("out")) this.#network.claimBeyondNode(packet.dst);
     if (packet.proto === "ICMP") return;
+    const services = this.#options.file.fixtures.get(fixture) ?? [];
+    const isHealthPort = services.some(({ spec }) => spec["healthCheckNodePort"] === packet.port);
     await Promise.all(
       roles.map((role) => {
         const key = [role, packet.proto, packet.dst, packet.port].join(" ");
@@ -222,7 +239,12 @@ class Player {
           this.#uncaptured.get(key) ??
           this.#probe
             .listen(this.#network.netns(role), packet.proto, packet.dst, packet.port, "none")
-            .then(() => undefined);
+            .then(() => undefined)
+            .catch((error: Error) => {
+              // The agent itself answers on a health check port, and that packets get there is what the case asks.
+              if (packet.proto !== "TCP" || !isHealthPort || !error.message.includes("EADDRINUSE"))
+                throw error;
+            });
         this.#uncaptured.set(key, listening);
         return listening;
       }),

@@ -89,7 +89,7 @@ export interface CaseFile {
     readonly service_cidrs: { readonly v4: string; readonly v6: string };
   };
   readonly default_config: CaseConfig & {
-    readonly nodePortAddresses: { readonly nftables: readonly string[] };
+    readonly nodePortAddresses: Readonly<Record<"nftables" | "iptables", readonly string[]>>;
   };
   readonly fixtures: Readonly<Record<string, { readonly services: readonly CaseService[] }>>;
   readonly cases: readonly PacketCase[];
@@ -229,11 +229,15 @@ export function fixtureObjects(file: CaseFile, name: string): FeedObject[] {
   ];
 }
 
-/** Configuration of the node for a case in nftables mode. */
-export function caseNode(file: CaseFile, entry: PacketCase): NodeConfig {
+/** Configuration of the node for a case. */
+export function caseNode(
+  file: CaseFile,
+  entry: PacketCase,
+  mode: "nftables" | "iptables" = "nftables",
+): NodeConfig {
   const { addresses, local_traffic_cidr, node_name } = file.topology;
   const config = { ...file.default_config, ...entry.config };
-  const ranges = entry.config?.nodePortAddresses ?? file.default_config.nodePortAddresses.nftables;
+  const ranges = entry.config?.nodePortAddresses ?? file.default_config.nodePortAddresses[mode];
   const at = (name: string) => mustIp(addresses[name] ?? "");
   return {
     nodeName: node_name,
@@ -249,5 +253,6 @@ export function caseNode(file: CaseFile, entry: PacketCase): NodeConfig {
     masqueradeAll: config.masqueradeAll ?? false,
     masqueradeBit: config.masqueradeBit ?? 14,
     nodePortAddresses: ranges.map(mustCidr),
+    localhostNodePorts: config.localhostNodePorts ?? false,
   };
 }

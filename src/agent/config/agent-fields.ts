@@ -120,6 +120,14 @@ export const AGENT = {
     fallbackText: "true",
     note: "set forwarding and conntrack sysctls of this node; false: only report what is missing",
   },
+  iptablesVariant: {
+    path: "iptables.variant",
+    flag: "iptables-variant",
+    type: oneOf("auto", "legacy", "nft"),
+    fallback: "auto",
+    fallbackText: "auto",
+    note: "iptables mode: which commands program the kernel; auto is what plain `iptables` is on this machine",
+  },
   resetVanishedTcp: {
     path: "conntrack.resetVanishedTcp",
     flag: "conntrack-reset-vanished-tcp",

@@ -38,13 +38,19 @@ export interface ConntrackSettings {
 
 export interface AgentSettings {
   readonly nodeName: string;
-  readonly mode: "nftables";
+  readonly mode: "nftables" | "iptables";
   readonly source: Source;
   readonly masqueradeAll: boolean;
   readonly masqueradeBit: number;
   readonly detectLocal: DetectLocal;
   readonly nodePortAddresses: "primary" | readonly Cidr[];
   readonly syncPeriodMs: number;
+  /** iptables mode: least time between two syncs. */
+  readonly minSyncPeriodMs: number;
+  /** Node ports of IPv4 answer on loopback. Never in nftables mode. */
+  readonly localhostNodePorts: boolean;
+  /** iptables mode: which variant of the commands; "auto" is what plain `iptables` is. */
+  readonly iptablesVariant: "auto" | "legacy" | "nft";
   readonly healthz: BindAddress | undefined;
   readonly metrics: BindAddress | undefined;
   readonly bindAddressHardFail: boolean;
@@ -74,23 +80,31 @@ const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).f
  * @throws {NodeplaneError} CONFIG_INVALID when fields contradict each other or ask for what is not built
  */
 export function agentSettings(values: FieldValues, hostName: string): AgentSettings {
-  const mode = values.get(KUBE_PROXY.mode);
-  if (mode === "iptables" || mode === "ipvs") {
-    throw configError("mode", "", `${mode} mode is not built yet; allowed: nftables, or "" for the same`);
+  const mode = values.get(KUBE_PROXY.mode) || "nftables";
+  if (mode !== "nftables" && mode !== "iptables") {
+    throw configError(
+      "mode",
+      "",
+      `${mode} mode is not built yet; allowed: nftables, iptables, or "" for nftables`,
+    );
   }
+  const isIptables = mode === "iptables";
   const nodeName = (values.get(KUBE_PROXY.hostnameOverride) || hostName).toLowerCase();
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
     throw configError("hostnameOverride", "", `the node name "${nodeName}" is not allowed; set a DNS name`);
   }
   return {
     nodeName,
-    mode: "nftables",
+    mode,
     source: source(values),
-    masqueradeAll: firstSet(values, KUBE_PROXY.nftablesMasqueradeAll, KUBE_PROXY.masqueradeAll),
-    masqueradeBit: firstSet(values, KUBE_PROXY.nftablesMasqueradeBit, KUBE_PROXY.masqueradeBit),
+    masqueradeAll: ofMode(values, mode, KUBE_PROXY.masqueradeAll, KUBE_PROXY.nftablesMasqueradeAll),
+    masqueradeBit: ofMode(values, mode, KUBE_PROXY.masqueradeBit, KUBE_PROXY.nftablesMasqueradeBit),
     detectLocal: detectLocal(values),
-    nodePortAddresses: nodePorts(values),
-    syncPeriodMs: values.get(KUBE_PROXY.syncPeriod),
+    nodePortAddresses: nodePorts(values, mode),
+    syncPeriodMs: values.get(isIptables ? KUBE_PROXY.iptablesSyncPeriod : KUBE_PROXY.syncPeriod),
+    minSyncPeriodMs: values.get(KUBE_PROXY.iptablesMinSyncPeriod),
+    localhostNodePorts: isIptables && values.get<boolean>(KUBE_PROXY.localhostNodePorts),
+    iptablesVariant: values.get(AGENT.iptablesVariant),
     healthz: values.get<BindAddress | undefined>(KUBE_PROXY.healthzBindAddress),
     metrics: values.get<BindAddress | undefined>(KUBE_PROXY.metricsBindAddress),
     bindAddressHardFail: values.get<boolean>(KUBE_PROXY.bindAddressHardFail),
@@ -133,7 +147,14 @@ function source(values: FieldValues): Source {
   };
 }
 
-function firstSet<T>(values: FieldValues, first: Field<T>, second: Field<T>): T {
+/** A setting that both modes have: the other mode's counts where the own one's is not set. */
+function ofMode<T>(
+  values: FieldValues,
+  mode: AgentSettings["mode"],
+  iptables: Field<T>,
+  nftables: Field<T>,
+): T {
+  const [first, second] = mode === "iptables" ? [iptables, nftables] : [nftables, iptables];
   return values.has(first) || !values.has(second) ? values.get(first) : values.get(second);
 }
 
@@ -162,9 +183,11 @@ function detectLocal(values: FieldValues): DetectLocal {
   }
 }
 
-function nodePorts(values: FieldValues): "primary" | readonly Cidr[] {
+/** Without a list: the primary addresses in nftables mode, every local address in iptables mode. */
+function nodePorts(values: FieldValues, mode: AgentSettings["mode"]): "primary" | readonly Cidr[] {
   const listed = values.get<readonly (Cidr | "primary")[]>(KUBE_PROXY.nodePortAddresses);
   const ranges = listed.filter((entry) => entry !== "primary");
+  if (mode === "iptables" && (listed.length === 0 || !values.has(KUBE_PROXY.nodePortAddresses))) return [];
   return ranges.length === 0 ? "primary" : ranges;
 }
 

@@ -19,7 +19,6 @@ import {
   text,
 } from "./field-types.ts";
 
-const IPTABLES_MODE = "belongs to iptables mode";
 const IPVS_MODE = "belongs to ipvs mode";
 const API_CLIENT = "the agent is fed by the node stream or by files, not by an API client";
 const WINDOWS = "Windows only";
@@ -33,7 +32,7 @@ export const KUBE_PROXY = {
     type: oneOf("", "nftables", "iptables", "ipvs"),
     fallback: "",
     fallbackText: '""',
-    note: '"" is nftables; iptables and ipvs are refused until they are built',
+    note: '"" is nftables; ipvs is refused until it is built',
   },
   hostnameOverride: {
     path: "hostnameOverride",
@@ -82,7 +81,7 @@ export const KUBE_PROXY = {
     type: int(0, 31),
     fallback: 14,
     fallbackText: "14",
-    note: "used where `nftables.masqueradeBit` is not set",
+    note: "used in iptables mode, and where `nftables.masqueradeBit` is not set",
   },
   nftablesMasqueradeAll: {
     path: "nftables.masqueradeAll",
@@ -97,7 +96,7 @@ export const KUBE_PROXY = {
     type: bool,
     fallback: false,
     fallbackText: "false",
-    note: "used where `nftables.masqueradeAll` is not set",
+    note: "used in iptables mode, and where `nftables.masqueradeAll` is not set",
   },
   syncPeriod: {
     path: "nftables.syncPeriod",
@@ -107,6 +106,31 @@ export const KUBE_PROXY = {
     zeroIsDefault: true,
     fallbackText: "30s",
     note: "`/healthz` fails when a change waits longer than twice this",
+  },
+  iptablesSyncPeriod: {
+    path: "iptables.syncPeriod",
+    flag: "iptables-sync-period",
+    type: duration(1),
+    fallback: 30_000,
+    zeroIsDefault: true,
+    fallbackText: "30s",
+    note: "iptables mode: how often the canary chains are looked after; otherwise as `nftables.syncPeriod`",
+  },
+  iptablesMinSyncPeriod: {
+    path: "iptables.minSyncPeriod",
+    flag: "iptables-min-sync-period",
+    type: duration(0),
+    fallback: 1_000,
+    fallbackText: "1s",
+    note: "iptables mode: least time between two syncs; 0 is at once",
+  },
+  localhostNodePorts: {
+    path: "iptables.localhostNodePorts",
+    flag: "iptables-localhost-nodeports",
+    type: bool,
+    fallback: true,
+    fallbackText: "true",
+    note: "iptables mode, IPv4: node ports answer on 127.0.0.0/8 too, where `nodePortAddresses` covers it; sets route_localnet",
   },
   detectLocalMode: {
     path: "detectLocalMode",
@@ -255,9 +279,6 @@ const IGNORED: readonly Field<unknown>[] = [
     duration(0),
     "changes are programmed at once",
   ),
-  ignored("iptables.localhostNodePorts", "iptables-localhost-nodeports", bool, IPTABLES_MODE),
-  ignored("iptables.syncPeriod", "iptables-sync-period", duration(1), IPTABLES_MODE),
-  ignored("iptables.minSyncPeriod", "iptables-min-sync-period", duration(0), IPTABLES_MODE),
   ignored("ipvs.syncPeriod", "ipvs-sync-period", duration(1), IPVS_MODE),
   ignored("ipvs.minSyncPeriod", "ipvs-min-sync-period", duration(0), IPVS_MODE),
   ignored("ipvs.scheduler", "ipvs-scheduler", text(), IPVS_MODE),

@@ -3,6 +3,7 @@
  * service manager. `open-host.ts` makes the real one from the drivers; tests make their own.
  */
 import type { ConntrackDriver } from "../../drivers/conntrack/index.ts";
+import type { IptablesDriver } from "../../drivers/iptables/index.ts";
 import type { NftDriver } from "../../drivers/nftables/index.ts";
 import type { SysctlDriver } from "../../drivers/sysctl/index.ts";
 import type { IpAddress, IpFamily } from "../../model/ip.ts";
@@ -18,6 +19,10 @@ export interface HostAddresses {
 export interface Host {
   /** One driver a family; a family that cannot be programmed is missing. */
   readonly nft: Readonly<Partial<Record<IpFamily, NftDriver>>>;
+  /** iptables mode: one driver a family. */
+  readonly iptables?: Readonly<Partial<Record<IpFamily, IptablesDriver>>>;
+  /** Installed commands whose tables may hold something; asking loads no kernel module. */
+  usedIptables?(): Promise<readonly IptablesDriver[]>;
   readonly sysctl: SysctlDriver;
   readonly conntrack: ConntrackDriver;
   addresses(): HostAddresses;

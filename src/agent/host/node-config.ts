@@ -30,6 +30,8 @@ export function nodeConfig(
     masqueradeAll: settings.masqueradeAll,
     masqueradeBit: settings.masqueradeBit,
     nodePortAddresses: settings.nodePortAddresses,
+    ...(settings.localhostNodePorts ? { localhostNodePorts: true } : {}),
+    ...(settings.conntrack.tcpBeLiberal ? { conntrackBeLiberal: true } : {}),
   };
 }
 

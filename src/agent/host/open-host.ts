@@ -5,7 +5,10 @@ import { LinuxNft } from "../../drivers/nftables/index.ts";
 import { SystemdNotify } from "../../drivers/notify/index.ts";
 import { LinuxRtnetlink, primaryAddresses } from "../../drivers/rtnetlink/index.ts";
 import { LinuxSysctl } from "../../drivers/sysctl/index.ts";
+import type { IpFamily } from "../../model/ip.ts";
+import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "./host.ts";
+import { openIptables, usedIptables } from "./open-iptables.ts";
 
 const TABLE = "nodeplane";
 
@@ -18,18 +21,27 @@ export function openTables(): { readonly ip: LinuxNft; readonly ip6: LinuxNft } 
 
 /**
  * @param env of the process, for the service manager's socket
- * @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED
+ * @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED, IPTABLES_MISSING
  */
-export async function openHost(env: Readonly<Record<string, string | undefined>>): Promise<Host> {
+export async function openHost(
+  env: Readonly<Record<string, string | undefined>>,
+  settings: Pick<AgentSettings, "mode" | "iptablesVariant">,
+): Promise<Host> {
   const rtnetlink = new LinuxRtnetlink();
   await rtnetlink.refresh();
   const tables = openTables();
   // A kernel started with ipv6.disable=1 has no IPv6 to program.
   const nft = existsSync("/proc/net/if_inet6") ? tables : { ip: tables.ip };
+  const iptables =
+    settings.mode === "iptables"
+      ? await openIptables(Object.keys(nft) as IpFamily[], settings.iptablesVariant)
+      : undefined;
   const notify = new SystemdNotify(env, process.pid);
   const conntrack = new LinuxConntrack();
   return {
     nft,
+    ...(iptables === undefined ? {} : { iptables }),
+    usedIptables,
     sysctl: new LinuxSysctl(),
     conntrack,
     addresses: () => ({

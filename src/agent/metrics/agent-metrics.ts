@@ -5,7 +5,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { IpFamily } from "../../model/ip.ts";
 import { KUBERNETES_VERSION, VERSION } from "../../model/version.ts";
-import type { FamilyCounters, ReconcilerStatus } from "../reconcile/status.ts";
+import type { FamilyCounters, IptablesFigures, ReconcilerStatus } from "../reconcile/status.ts";
 
 const FAMILY_LABEL: Readonly<Record<IpFamily, string>> = { ip: "IPv4", ip6: "IPv6" };
 
@@ -258,6 +258,7 @@ export class AgentMetrics {
       });
     }
     this.#scrapedFamilies(snapshot);
+    this.#scrapedIptables(snapshot);
     this.#scrapedLists(snapshot);
   }
 
@@ -309,6 +310,55 @@ export class AgentMetrics {
           for (const family of snapshot().reconciler.families) {
             gauge.set({ ip_family: FAMILY_LABEL[family.family] }, family[key]);
           }
+        },
+      });
+    }
+  }
+
+  /** Series appear in iptables mode alone. */
+  #scrapedIptables(snapshot: () => MetricsSnapshot): void {
+    const eachFamily = (take: (figures: IptablesFigures, ip_family: string) => void): void => {
+      for (const { family, iptables } of snapshot().reconciler.families)
+        if (iptables !== undefined) take(iptables, FAMILY_LABEL[family]);
+    };
+    const gauges = [
+      ["kubeproxy_sync_proxy_rules_iptables_total", "Rules of iptables owned", "rules"],
+      ["kubeproxy_sync_proxy_rules_iptables_last", "Rules of iptables written in the last sync", "lastRules"],
+    ] as const;
+    for (const [name, help, key] of gauges) {
+      const gauge: Gauge = new Gauge({
+        name,
+        help,
+        labelNames: ["ip_family", "table"],
+        registers: [this.#registry],
+        collect: () =>
+          eachFamily((figures, ip_family) => {
+            for (const table of ["filter", "nat"] as const)
+              gauge.set({ ip_family, table }, figures[key][table]);
+          }),
+      });
+    }
+    const counters = [
+      [
+        "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+        "Inputs that iptables-restore refused",
+        "restoreFailures",
+      ],
+      [
+        "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
+        "Refused inputs that held changes only; a full sync follows",
+        "partialRestoreFailures",
+      ],
+    ] as const;
+    for (const [name, help, key] of counters) {
+      const counter: Counter = new Counter({
+        name,
+        help,
+        labelNames: ["ip_family"],
+        registers: [this.#registry],
+        collect: () => {
+          counter.reset();
+          eachFamily((figures, ip_family) => counter.inc({ ip_family }, figures[key]));
         },
       });
     }

@@ -14,6 +14,8 @@ import { planSysctls, type SysctlWish } from "./sysctl-plan.ts";
 export interface PreconditionsOptions {
   readonly host: Host;
   readonly conntrack: ConntrackSettings;
+  /** True when node ports answer on loopback and the rule that guards it is in the kernel. */
+  readonly hasLocalhostNodePorts: () => boolean;
   /**
    * True when the kernel refused a write. Only then is it asked what it lacks: asking makes a scratch table, and an agent
    * that finds everything as it should be changes nothing, not even the generation id.
@@ -85,13 +87,14 @@ export class Preconditions {
   }
 
   #settings(): readonly PreconditionStatus[] {
-    const { host, conntrack } = this.#options;
+    const { host, conntrack, hasLocalhostNodePorts } = this.#options;
     const wishes = planSysctls({
       read: (path) => host.sysctl.read(path),
       interfaces: host.interfaces(),
       hasIpv6: host.nft.ip6 !== undefined,
       cpus: availableParallelism(),
       conntrack,
+      localhostNodePorts: hasLocalhostNodePorts(),
     });
     const changed: ChangedSysctl[] = [];
     const status = wishes.map((wish) => this.#grant(wish, changed));

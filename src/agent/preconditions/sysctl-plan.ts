@@ -22,13 +22,15 @@ export interface SysctlPlanInput {
   readonly hasIpv6: boolean;
   readonly cpus: number;
   readonly conntrack: ConntrackSettings;
+  /** Node ports answer on 127.0.0.0/8; a rule guards what else listens there. */
+  readonly localhostNodePorts: boolean;
 }
 
 const CONNTRACK = "net/netfilter/nf_conntrack";
 
 /** @returns settings that are not as they should be, in the order in which they are to be written */
 export function planSysctls(input: SysctlPlanInput): readonly SysctlWish[] {
-  return [...forwarding(input), ...bridges(input), ...conntrack(input)];
+  return [...forwarding(input), ...bridges(input), ...loopback(input), ...conntrack(input)];
 }
 
 function unless(input: SysctlPlanInput, wish: SysctlWish): readonly SysctlWish[] {
@@ -84,6 +86,13 @@ function bridges(input: SysctlPlanInput): readonly SysctlWish[] {
       isNeeded: input.hasIpv6,
     }),
   ];
+}
+
+function loopback(input: SysctlPlanInput): readonly SysctlWish[] {
+  if (!input.localhostNodePorts) return [];
+  const path = "net/ipv4/conf/all/route_localnet";
+  const why = "iptables.localhostNodePorts: node ports answer on 127.0.0.0/8";
+  return unless(input, { name: "route-localnet", path, value: "1", why, isNeeded: false });
 }
 
 function conntrack(input: SysctlPlanInput): readonly SysctlWish[] {

@@ -15,6 +15,17 @@ export interface FamilyCounters {
   readonly repairs: number;
 }
 
+/** What kube-proxy's metrics of iptables mode show. */
+export interface IptablesFigures {
+  readonly variant: "legacy" | "nft";
+  /** Rules that the tables should hold of ours. */
+  readonly rules: { readonly filter: number; readonly nat: number };
+  /** Rules in the last input that was taken. */
+  readonly lastRules: { readonly filter: number; readonly nat: number };
+  readonly restoreFailures: number;
+  readonly partialRestoreFailures: number;
+}
+
 export interface FamilyStatus {
   readonly family: IpFamily;
   /** Service ports programmed. */
@@ -22,6 +33,8 @@ export interface FamilyStatus {
   /** Elements that the table should hold. */
   readonly elements: number;
   readonly counters: FamilyCounters;
+  /** iptables mode alone. */
+  readonly iptables?: IptablesFigures;
   /** Service ports with policy Local whose usable endpoints are all on other nodes, by the policy. */
   readonly noLocalEndpoints?: { readonly internal: number; readonly external: number };
 }

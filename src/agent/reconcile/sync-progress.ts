@@ -15,10 +15,17 @@ type ProgressStatus = Pick<
   | "syncs"
 >;
 
+interface SyncMark {
+  readonly asked: number;
+  readonly batch: FeedBatch | undefined;
+}
+
 export class SyncProgress {
   readonly #clock: ReconcileClock;
   #received: FeedBatch | undefined;
   #isNews = false;
+  /** Grows with everything that is to be written. */
+  #asked = 0;
   #live: FeedBatch | undefined;
   #liveAtMs = 0;
   #startedMs: number | undefined;
@@ -40,6 +47,7 @@ export class SyncProgress {
 
   /** Something is to be written. */
   started(): void {
+    this.#asked++;
     this.#startedMs ??= this.#clock.monotonicMs();
     this.#pendingSinceMs ??= this.#clock.now();
   }
@@ -47,6 +55,24 @@ export class SyncProgress {
   /** Something was received or begun that is not finished. */
   get isPending(): boolean {
     return this.#startedMs !== undefined;
+  }
+
+  /** Names what has been asked for up to now, for {@link finishedMark}. */
+  mark(): SyncMark {
+    return { asked: this.#asked, batch: this.#received };
+  }
+
+  /** What was asked for before `mark` is in the kernel; what came later is pending. @returns the revision when it is news */
+  finishedMark(mark: SyncMark): bigint | undefined {
+    if (mark.asked === this.#asked) return this.finished();
+    const later = this.#received;
+    this.#received = mark.batch;
+    this.#isNews = mark.batch !== undefined && mark.batch !== this.#live;
+    const revision = this.finished();
+    this.#received = later;
+    this.#isNews = later !== mark.batch;
+    this.started();
+    return revision;
   }
 
   /** Everything received is in the kernel. @returns the revision when it is news */

@@ -36,6 +36,8 @@ export interface ServiceSpec {
   readonly internalPolicy: TrafficPolicy;
   readonly externalPolicy: TrafficPolicy;
   readonly affinitySeconds: number;
+  /** 0 when the Service needs no health check on nodes. */
+  readonly healthCheckNodePort: number;
 }
 
 const NONE: readonly never[] = [];
@@ -88,6 +90,10 @@ export function reduceService(service: Service): ServiceSpec | undefined {
     internalPolicy: service.internalTrafficPolicy,
     externalPolicy: service.externalTrafficPolicy,
     affinitySeconds: service.sessionAffinity === "ClientIP" ? service.affinityTimeoutSeconds : 0,
+    healthCheckNodePort:
+      service.type === "LoadBalancer" && service.externalTrafficPolicy === "Local"
+        ? service.healthCheckNodePort
+        : 0,
   };
 }
 
@@ -164,6 +170,7 @@ export function shapesOf(spec: ServiceSpec, node: NodeConfig): readonly UnitShap
         externalPolicy: spec.externalPolicy,
         affinitySeconds: spec.affinitySeconds,
         sourceRanges: ranges,
+        ...(spec.healthCheckNodePort === 0 ? {} : { healthCheckNodePort: spec.healthCheckNodePort }),
       });
     });
   }

@@ -24,7 +24,8 @@ struct Probe {
   int timeout_ms = 1000;
 };
 
-/// Outcomes with their number: "answer …", "echo", "refused", "timeout", or the name of an error.
+/// Outcomes with their number: "answer …", "echo", "refused", "timeout", "connected" (TCP, but nothing was said), or the
+/// name of an error.
 using Outcomes = std::map<std::string, int>;
 
 inline std::string error_outcome(int error) {
@@ -87,7 +88,7 @@ class Prober {
       }
     }
     for (Attempt& attempt : attempts) {
-      if (!attempt.done) finish(attempt, "timeout");
+      if (!attempt.done) finish(attempt, probe_.proto == Proto::tcp && attempt.connected ? "connected" : "timeout");
     }
   }
 

@@ -39,6 +39,21 @@ test("defaults are those of the design", () => {
   });
 });
 
+test("iptables mode has kube-proxy's defaults of that mode", () => {
+  const found = settings(
+    `${PROXY}mode: iptables\niptables: {masqueradeBit: 5}\nnftables: {masqueradeBit: 6}\n`,
+  );
+  assert.equal(found.mode, "iptables");
+  assert.deepEqual(found.nodePortAddresses, [], "every local address");
+  assert.equal(found.masqueradeBit, 5);
+  assert.equal(found.localhostNodePorts, true);
+  assert.equal(found.minSyncPeriodMs, 1000);
+  assert.equal(found.iptablesVariant, "auto");
+  const flags = ["--objects", "/o", "--proxy-mode=iptables", "--nodeport-addresses=primary"];
+  assert.equal(settings("", flags).nodePortAddresses, "primary");
+  assert.equal(settings("").localhostNodePorts, false, "never in nftables mode");
+});
+
 const accepted: readonly { name: string; yaml?: string; args?: readonly string[]; want: object }[] = [
   {
     name: "a configuration as kubeadm writes it",
@@ -179,7 +194,6 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
     want: /nodeLabels: .*labels such as/,
   },
   { name: "a list document", yaml: "- a\n", want: /must be a map/ },
-  { name: "iptables mode", yaml: `${PROXY}mode: iptables\n`, want: /mode: iptables mode is not built yet/ },
   {
     name: "ipvs mode by flag",
     args: ["--proxy-mode=ipvs", "--objects=/o"],

@@ -20,6 +20,7 @@ const rows: readonly {
   sysctls: Readonly<Record<string, string>>;
   conntrack?: Partial<ConntrackSettings>;
   hasIpv6?: boolean;
+  localhostNodePorts?: boolean;
   want: readonly string[];
 }[] = [
   { name: "nothing to do", sysctls: { "net/ipv4/ip_forward": "1" }, want: [] },
@@ -59,6 +60,17 @@ const rows: readonly {
     want: [],
   },
   {
+    name: "node ports on loopback",
+    sysctls: { "net/ipv4/conf/all/route_localnet": "0" },
+    localhostNodePorts: true,
+    want: ["net/ipv4/conf/all/route_localnet=1"],
+  },
+  {
+    name: "no node ports on loopback",
+    sysctls: { "net/ipv4/conf/all/route_localnet": "0" },
+    want: [],
+  },
+  {
     name: "0 per core leaves it",
     sysctls: { "net/netfilter/nf_conntrack_max": "1" },
     conntrack: { min: 9 },
@@ -88,6 +100,7 @@ for (const row of rows) {
       hasIpv6: row.hasIpv6 ?? true,
       cpus: 4,
       conntrack: { ...LEAVE, ...row.conntrack },
+      localhostNodePorts: row.localhostNodePorts ?? false,
     });
     assert.deepEqual(
       wishes.map(({ path, value }) => `${path}=${value}`),
@@ -103,6 +116,7 @@ for (const row of rows) {
       hasIpv6: true,
       cpus: 4,
       conntrack: { ...LEAVE, ...row.conntrack },
+      localhostNodePorts: row.localhostNodePorts ?? false,
     });
     if (row.hasIpv6 !== false) assert.deepEqual(again, [], "a second plan is empty");
   });

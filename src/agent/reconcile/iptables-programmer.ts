@@ -1,0 +1,219 @@
+/**
+ * Layer agent. One family's iptables: writes unit changes, or everything where that is needed, and finds the unit that a
+ * refused input was refused for. Knows no timers. Never empties a chain that is in use before what takes its place is there:
+ * each table of an input is replaced as a whole.
+ */
+import type { IptablesDriver, RestoreResult } from "../../drivers/iptables/index.ts";
+import { NodeplaneError } from "../../model/errors.ts";
+import type { IpFamily } from "../../model/ip.ts";
+import { IptablesCompiler, type StagedUnits } from "../../plan/iptables/compiler.ts";
+import { CANARIES } from "../../plan/iptables/node-rules.ts";
+import type { RestoreInput } from "../../plan/iptables/restore-input.ts";
+import { parseSaved } from "../../plan/iptables/saved-state.ts";
+import type { NodeConfig } from "../../plan/node-config.ts";
+import type { UnitChange } from "../../plan/unit.ts";
+import type { RefusedUnit } from "./programmer.ts";
+import type { FamilyCounters, IptablesFigures } from "./status.ts";
+
+/**
+ * The nft variant takes time that grows with the square of the chains: 11,000 load in some 4 s, 55,000 in minutes
+ * (docs/iptables.md). Beyond this it is refused rather than left to stall the machine.
+ */
+export const MAX_NFT_CHAINS = 20_000;
+/** Units that one full sync leaves out by the lines that were refused; beyond that, by halves. */
+const MAX_BLAMED = 16;
+
+export class IptablesProgrammer {
+  readonly family: IpFamily;
+  readonly driver: IptablesDriver;
+  readonly #compiler: IptablesCompiler;
+  #node: NodeConfig;
+  /** Changes that no input taken by the kernel has held yet. */
+  readonly #pending = new Map<string, UnitChange>();
+  #needsFull = true;
+  #needsRecompile = false;
+  #lastRules = { filter: 0, nat: 0 };
+  readonly #counters = { commits: 0, failedCommits: 0, operations: 0, fullSyncs: 0, repairs: 0, partial: 0 };
+
+  constructor(driver: IptablesDriver, node: NodeConfig) {
+    this.family = driver.family;
+    this.driver = driver;
+    this.#node = node;
+    this.#compiler = new IptablesCompiler(driver.family, node, driver);
+  }
+
+  get unitCount(): number {
+    return this.#compiler.unitCount;
+  }
+
+  get counters(): FamilyCounters {
+    const { partial: _, ...counters } = this.#counters;
+    return { ...counters, elementsAdded: 0, elementsDeleted: 0, adoptions: 0 };
+  }
+
+  figures(): IptablesFigures {
+    const { failedCommits, partial } = this.#counters;
+    return {
+      variant: this.driver.variant,
+      rules: this.#compiler.ruleCounts(),
+      lastRules: this.#lastRules,
+      restoreFailures: failedCommits,
+      partialRestoreFailures: partial,
+    };
+  }
+
+  noLocalEndpoints(): { readonly internal: number; readonly external: number } {
+    return this.#compiler.noLocalEndpoints();
+  }
+
+  /** The next sync writes everything. */
+  requireFull(): void {
+    this.#needsFull = true;
+  }
+
+  setNode(node: NodeConfig): void {
+    this.#node = node;
+    this.#needsRecompile = true;
+    this.#needsFull = true;
+  }
+
+  /** @returns false when somebody has flushed our chains; the next sync is then a full one, and counted as a repair */
+  async isIntact(): Promise<boolean> {
+    for (const { table, chain } of CANARIES) {
+      if (await this.driver.hasChain(table, chain)) continue;
+      this.#needsFull = true;
+      this.#counters.repairs++;
+      return false;
+    }
+    return true;
+  }
+
+  /**
+   * Brings the kernel to what is known, and `changes` on top.
+   * @returns units that the kernel refused: they are as they were before
+   * @throws {NodeplaneError} when nothing could be written; `changes` are kept for the next time
+   */
+  async sync(changes: readonly UnitChange[]): Promise<readonly RefusedUnit[]> {
+    for (const change of changes) this.#pending.set(change.key, change);
+    if (this.#pending.size === 0 && !this.#needsFull) return [];
+    const list = [...this.#pending.values()];
+    const staged = this.#compiler.stage(list);
+    const isFull = this.#needsFull;
+    // What asks for a full sync from here on asks for the next one.
+    this.#needsFull = false;
+    try {
+      this.#checkSize();
+      const refused = await this.#write(list, staged, isFull);
+      this.#pending.clear();
+      return refused;
+    } catch (error) {
+      staged.reject();
+      this.#needsFull = true;
+      this.#needsRecompile = true;
+      throw error;
+    }
+  }
+
+  #checkSize(): void {
+    const { chainCount } = this.#compiler;
+    if (this.driver.variant === "legacy" || chainCount <= MAX_NFT_CHAINS) return;
+    const detail = `${chainCount} chains are too many for iptables-nft (at most ${MAX_NFT_CHAINS}): use mode nftables, or iptables-legacy`;
+    throw new NodeplaneError("IPTABLES_FAILED", { operation: this.family, detail });
+  }
+
+  async #write(
+    list: readonly UnitChange[],
+    staged: StagedUnits,
+    isFull: boolean,
+  ): Promise<readonly RefusedUnit[]> {
+    const isRecompiled = this.#needsRecompile || this.#compiler.needsRecompile;
+    if (isRecompiled) this.#compiler.recompile(this.#node);
+    this.#needsRecompile = false;
+    if (!isFull && !isRecompiled) {
+      if ((await this.#restore(staged.input)).kind === "restored") return [];
+      this.#counters.partial++;
+    }
+    return this.#full(list, staged);
+  }
+
+  /** Writes everything; a unit whose line is refused goes back to what it was. */
+  async #full(list: readonly UnitChange[], staged: StagedUnits): Promise<readonly RefusedUnit[]> {
+    const refused: RefusedUnit[] = [];
+    const open = new Map(list.map((change) => [change.key, change]));
+    for (;;) {
+      const { input, result } = await this.#restoreAll();
+      if (result.kind === "restored") return refused;
+      const key = result.line === undefined ? undefined : input.ownerOf(result.line);
+      const change = key === undefined ? undefined : open.get(key);
+      if (change === undefined || refused.length >= MAX_BLAMED) {
+        staged.reject();
+        return [...refused, ...(await this.#isolate([...open.values()], result.message))];
+      }
+      open.delete(change.key);
+      staged.rejectUnit(change.key);
+      refused.push(refusal(change, result.message));
+    }
+  }
+
+  /** No line tells who is to blame: from what was good before, units are added by halves. */
+  async #isolate(list: readonly UnitChange[], message: string): Promise<readonly RefusedUnit[]> {
+    const { result } = await this.#restoreAll();
+    if (result.kind === "failed") {
+      const detail = list.length === 0 ? message : result.message;
+      throw new NodeplaneError("IPTABLES_FAILED", { operation: `${this.family} full sync`, detail });
+    }
+    const refused: RefusedUnit[] = [];
+    await this.#halves(list, refused);
+    // A refused input may have written its first table.
+    if (refused.length > 0) await this.#restore(this.#compiler.stage([]).input);
+    return refused;
+  }
+
+  async #halves(list: readonly UnitChange[], refused: RefusedUnit[]): Promise<void> {
+    const [first] = list;
+    if (first === undefined) return;
+    const staged = this.#compiler.stage(list);
+    const result = await this.#restore(staged.input);
+    if (result.kind === "restored") return;
+    staged.reject();
+    if (list.length === 1) {
+      refused.push(refusal(first, result.message));
+      return;
+    }
+    const middle = list.length >> 1;
+    await this.#halves(list.slice(0, middle), refused);
+    await this.#halves(list.slice(middle), refused);
+  }
+
+  async #restoreAll(): Promise<{ readonly input: RestoreInput; readonly result: RestoreResult }> {
+    const input = this.#compiler.fullInput(parseSaved(await this.driver.save()));
+    this.#counters.fullSyncs++;
+    return { input, result: await this.#restore(input) };
+  }
+
+  async #restore(input: RestoreInput): Promise<RestoreResult> {
+    const result = await this.driver.restore(input.lines);
+    if (result.kind === "failed") {
+      this.#counters.failedCommits++;
+      return result;
+    }
+    this.#counters.commits++;
+    this.#counters.operations += input.lines.length;
+    this.#lastRules = countRules(input.lines);
+    return result;
+  }
+}
+
+function refusal(change: UnitChange, message: string): RefusedUnit {
+  return { change, failure: { opIndex: -1, errno: 0, code: "RESTORE_FAILED", message } };
+}
+
+function countRules(lines: readonly string[]): { filter: number; nat: number } {
+  const counts = { filter: 0, nat: 0 };
+  let table: "filter" | "nat" | undefined;
+  for (const line of lines) {
+    if (line.startsWith("*")) table = line === "*filter" ? "filter" : line === "*nat" ? "nat" : undefined;
+    else if (table !== undefined && line.startsWith("-A ")) counts[table]++;
+  }
+  return counts;
+}

@@ -1,0 +1,31 @@
+/** Layer agent. What the agent asks of a reconciler, whatever the mode. */
+import type { FeedListener, Programmed } from "../../feed/feed.ts";
+import type { IpFamily } from "../../model/ip.ts";
+import type { ObjectProblem } from "../../model/objects.ts";
+import type { NodeConfig } from "../../plan/node-config.ts";
+import type { Planner } from "../../plan/planner.ts";
+import type { UnitChange, UnitShape } from "../../plan/unit.ts";
+import type { ReconcilerStatus } from "./status.ts";
+
+export interface KernelReconciler extends FeedListener {
+  /** Plans anew for a changed node. */
+  setNode(node: NodeConfig): void;
+  status(): ReconcilerStatus;
+  /** Where flows of a unit may lead, see {@link Planner.flowTargets}. */
+  flowTargets(shape: UnitShape): ReturnType<Planner["flowTargets"]>;
+  /** Ranges of the ServiceCIDRs of a family. */
+  serviceRanges(family: IpFamily): ReturnType<Planner["serviceRanges"]>;
+  /** Resolves when nothing is left to be written but what waits for a retry. */
+  idle(): Promise<void>;
+  /** Stops watching and writing; what is in the kernel stays. */
+  stop(): void;
+}
+
+export interface ReconcilerCallbacks {
+  /** A revision is in the kernel: the feed's second acknowledgement. Skips revisions that a later one overtook. */
+  readonly onProgrammed?: (programmed: Programmed) => void;
+  /** The whole list, each time it changes. */
+  readonly onProblems?: (problems: readonly ObjectProblem[]) => void;
+  /** Told of every unit taken, and each time that all of them are in the kernel. */
+  readonly flows?: { changed(changes: readonly UnitChange[]): void; live(): void };
+}

@@ -1,0 +1,45 @@
+/**
+ * Layer agent. After a change of mode: removes what the other modes left, once the own rules are live. Connections go on,
+ * since the kernel's connection tracking keeps their translation.
+ */
+import type { IptablesDriver } from "../../drivers/iptables/index.ts";
+import { NodeplaneError } from "../../model/errors.ts";
+import { cleanupInput } from "../../plan/iptables/cleanup.ts";
+import { parseSaved } from "../../plan/iptables/saved-state.ts";
+import type { AgentSettings } from "../config/agent-settings.ts";
+import type { Host } from "../host/host.ts";
+import type { Logger } from "../log.ts";
+import { cleanup } from "./cleanup.ts";
+
+/** Removes our chains, and nothing else. @returns whether there were any @throws {NodeplaneError} IPTABLES_FAILED */
+export async function cleanupIptables(driver: IptablesDriver): Promise<boolean> {
+  const input = cleanupInput(parseSaved(await driver.save()));
+  if (input === undefined) return false;
+  const result = await driver.restore(input.lines);
+  if (result.kind === "restored") return true;
+  const operation = `${driver.family} ${driver.variant} cleanup`;
+  throw new NodeplaneError("IPTABLES_FAILED", { operation, detail: result.message });
+}
+
+/** Failures are logged: what is left over is in nobody's way. */
+export async function removeOtherModes(options: {
+  readonly settings: Pick<AgentSettings, "mode">;
+  readonly host: Host;
+  readonly log: Logger;
+}): Promise<void> {
+  const { settings, host, log } = options;
+  try {
+    if (settings.mode !== "nftables") {
+      for (const driver of Object.values(host.nft))
+        if (cleanup(driver)) log.info({ family: driver.table.family }, "removed the table of nftables mode");
+    }
+    for (const driver of (await host.usedIptables?.()) ?? []) {
+      const own = settings.mode === "iptables" ? host.iptables?.[driver.family] : undefined;
+      if (own?.variant === driver.variant) continue;
+      const { family, variant } = driver;
+      if (await cleanupIptables(driver)) log.info({ family, variant }, "removed the chains of iptables mode");
+    }
+  } catch (error) {
+    log.warn({ error: (error as Error).message }, "cannot remove what another mode left");
+  }
+}

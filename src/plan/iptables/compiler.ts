@@ -1,0 +1,236 @@
+/**
+ * Layer plan. Unit changes to input for iptables-restore. Keeps what it believes to be programmed; every change of that
+ * belief can be taken back when the kernel refuses. No I/O. Source: facts/kube-proxy-behaviour.md sections 1.5 and 2.1.
+ */
+import type { IpFamily } from "../../model/ip.ts";
+import type { NodeConfig } from "../node-config.ts";
+import type { Unit, UnitChange } from "../unit.ts";
+import { FIXED_CHAINS, GUARD_CHAIN, isServiceChain, type Table } from "./names.ts";
+import {
+  CANARIES,
+  forwardRules,
+  GUARD_RULE,
+  guardJumps,
+  hasLocalhostNodePorts,
+  type IptablesFeatures,
+  jumps,
+  localMatch,
+  masqueradeRules,
+  nodePortJumps,
+} from "./node-rules.ts";
+import { type RestoreInput, RestoreWriter } from "./restore-input.ts";
+import type { SavedState } from "./saved-state.ts";
+import { type CompiledUnit, compileUnit, type OwnChain } from "./unit-rules.ts";
+
+/** More endpoints than this, over all service ports: rules lose the comments that name endpoints. */
+export const LARGE_CLUSTER_ENDPOINTS = 1000;
+
+interface Programmed {
+  readonly unit: Unit;
+  readonly rules: CompiledUnit;
+}
+
+/** Belief was moved to what units become. */
+export interface StagedUnits {
+  /** Input that writes the units' own chains where they differ, and the shared chains whole. */
+  readonly input: RestoreInput;
+  /** Takes the belief back. Only the latest one staged can be. */
+  reject(): void;
+  /** Takes the belief about one of the units back. */
+  rejectUnit(key: string): void;
+}
+
+type SharedPart = "filterServices" | "filterExternal" | "filterNodePorts" | "filterFirewall";
+const FILTER_PARTS: readonly SharedPart[] = [
+  "filterServices",
+  "filterExternal",
+  "filterNodePorts",
+  "filterFirewall",
+];
+
+function rulesOf(programmed: Programmed, table: "filter" | "nat"): number {
+  const { rules } = programmed;
+  if (table === "filter") return FILTER_PARTS.reduce((sum, part) => sum + rules[part].length, 0);
+  const own = rules.chains.reduce((sum, chain) => sum + chain.rules.length, 0);
+  return own + rules.natServices.length + rules.natNodePorts.length;
+}
+
+export class IptablesCompiler {
+  readonly family: IpFamily;
+  readonly #features: IptablesFeatures;
+  readonly #units = new Map<string, Programmed>();
+  #node: NodeConfig;
+  #order: readonly string[] | undefined;
+  #endpoints = 0;
+  #chains = 0;
+  #isLarge = false;
+
+  constructor(family: IpFamily, node: NodeConfig, features: IptablesFeatures) {
+    this.family = family;
+    this.#node = node;
+    this.#features = features;
+  }
+
+  get unitCount(): number {
+    return this.#units.size;
+  }
+
+  /** Chains of service ports. */
+  get chainCount(): number {
+    return this.#chains;
+  }
+
+  /** True when crossing the limit of a large cluster left rules behind that are written the other way. */
+  get needsRecompile(): boolean {
+    return this.#isLarge !== this.#endpoints > LARGE_CLUSTER_ENDPOINTS;
+  }
+
+  /** Rules that the tables should hold. Cost O(units). */
+  ruleCounts(): Readonly<Record<"filter" | "nat", number>> {
+    const filter = forwardRules(this.#node).length;
+    const nat = masqueradeRules(this.#node, this.#features).length;
+    const counts = { filter, nat: nat + nodePortJumps(this.#node, this.family).length };
+    for (const programmed of this.#units.values()) {
+      counts.filter += rulesOf(programmed, "filter");
+      counts.nat += rulesOf(programmed, "nat");
+    }
+    return counts;
+  }
+
+  /** Units with policy Local whose usable endpoints are all elsewhere. Cost O(units). */
+  noLocalEndpoints(): { readonly internal: number; readonly external: number } {
+    let internal = 0;
+    let external = 0;
+    for (const { rules } of this.#units.values()) {
+      if (rules.lacksLocal.internal) internal++;
+      if (rules.lacksLocal.external) external++;
+    }
+    return { internal, external };
+  }
+
+  /** Plans anew for a changed node, or for another size of the cluster; a full input has to follow. */
+  recompile(node: NodeConfig): void {
+    this.#node = node;
+    this.#isLarge = this.#endpoints > LARGE_CLUSTER_ENDPOINTS;
+    for (const [key, { unit }] of this.#units) this.#set(key, this.#compile(unit));
+  }
+
+  /** Moves the belief to what units become. Cost of the input: the changed units, and a few lines of every unit. */
+  stage(changes: readonly UnitChange[]): StagedUnits {
+    const writer = new RestoreWriter();
+    const undo: { readonly key: string; readonly before: Programmed | undefined }[] = [];
+    const removed: string[] = [];
+    const written: { readonly key: string; readonly chain: OwnChain }[] = [];
+    for (const { key, unit } of changes) {
+      const before = this.#units.get(key);
+      const after = unit === undefined ? undefined : this.#compile(unit);
+      undo.push({ key, before });
+      this.#set(key, after);
+      const old = new Map(before?.rules.chains.map((chain) => [chain.name, chain.rules]));
+      for (const chain of after?.rules.chains ?? []) {
+        if (!equalRules(old.get(chain.name), chain.rules)) written.push({ key, chain });
+        old.delete(chain.name);
+      }
+      for (const name of old.keys()) removed.push(name);
+    }
+    this.#shared(writer);
+    for (const { key, chain } of written) this.#ownChain(writer, key, chain);
+    for (const name of removed) writer.remove("nat", name);
+    return {
+      input: writer.finish(),
+      reject: () => {
+        for (const { key, before } of undo.reverse()) this.#set(key, before);
+      },
+      rejectUnit: (wanted) => {
+        for (const { key, before } of undo) if (key === wanted) this.#set(key, before);
+      },
+    };
+  }
+
+  /** Everything that is believed, over what the tables hold: missing jumps, stale chains. */
+  fullInput(saved: SavedState): RestoreInput {
+    const writer = new RestoreWriter();
+    const wanted = new Set<string>();
+    for (const { table, chain } of CANARIES)
+      if (!saved[table].chains.has(chain)) writer.declare(table, chain);
+    this.#guard(writer, saved);
+    for (const { table, chain, rule } of jumps()) {
+      if (saved[table].rules.get(chain)?.includes(rule) !== true)
+        writer.add(table, [`-I ${chain} 1 ${rule}`]);
+    }
+    this.#shared(writer);
+    for (const key of this.#sorted()) {
+      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+        wanted.add(chain.name);
+        this.#ownChain(writer, key, chain);
+      }
+    }
+    for (const chain of saved.nat.chains)
+      if (isServiceChain(chain) && !wanted.has(chain)) writer.remove("nat", chain);
+    return writer.finish();
+  }
+
+  #guard(writer: RestoreWriter, saved: SavedState): void {
+    if (!hasLocalhostNodePorts(this.#node, this.family)) return;
+    const { filter } = saved;
+    // Shared with the kubelet: declaring a chain that exists would empty it.
+    if (!filter.chains.has(GUARD_CHAIN)) writer.declare("filter", GUARD_CHAIN);
+    if (filter.rules.get(GUARD_CHAIN)?.includes(GUARD_RULE) !== true)
+      writer.add("filter", [`-A ${GUARD_CHAIN} ${GUARD_RULE}`]);
+    for (const { chain, rule } of guardJumps())
+      if (filter.rules.get(chain)?.includes(rule) !== true) writer.add("filter", [`-I ${chain} 1 ${rule}`]);
+  }
+
+  /** The chains that exist once, whole: a few lines of each unit. */
+  #shared(writer: RestoreWriter): void {
+    for (const table of ["filter", "nat"] as const)
+      for (const chain of FIXED_CHAINS[table]) writer.declare(table, chain);
+    writer.add("filter", forwardRules(this.#node));
+    writer.add("nat", masqueradeRules(this.#node, this.#features));
+    for (const key of this.#sorted()) {
+      const rules = this.#units.get(key)?.rules;
+      if (rules === undefined) continue;
+      for (const part of FILTER_PARTS) this.#add(writer, "filter", rules[part], key);
+      this.#add(writer, "nat", rules.natServices, key);
+      this.#add(writer, "nat", rules.natNodePorts, key);
+    }
+    writer.add("nat", nodePortJumps(this.#node, this.family));
+  }
+
+  #add(writer: RestoreWriter, table: Table, lines: readonly string[], key: string): void {
+    if (lines.length > 0) writer.add(table, lines, key);
+  }
+
+  #ownChain(writer: RestoreWriter, key: string, chain: OwnChain): void {
+    writer.declare("nat", chain.name);
+    writer.add(
+      "nat",
+      chain.rules.map((rule) => `-A ${chain.name} ${rule}`),
+      key,
+    );
+  }
+
+  #compile(unit: Unit): Programmed {
+    const local = localMatch(this.#node, this.family);
+    const { masqueradeAll } = this.#node;
+    return { unit, rules: compileUnit(unit, { local, masqueradeAll, isLarge: this.#isLarge }) };
+  }
+
+  #set(key: string, programmed: Programmed | undefined): void {
+    const before = this.#units.get(key);
+    this.#endpoints += (programmed?.rules.endpoints ?? 0) - (before?.rules.endpoints ?? 0);
+    this.#chains += (programmed?.rules.chains.length ?? 0) - (before?.rules.chains.length ?? 0);
+    if ((before === undefined) !== (programmed === undefined)) this.#order = undefined;
+    if (programmed === undefined) this.#units.delete(key);
+    else this.#units.set(key, programmed);
+  }
+
+  #sorted(): readonly string[] {
+    this.#order ??= [...this.#units.keys()].sort();
+    return this.#order;
+  }
+}
+
+function equalRules(a: readonly string[] | undefined, b: readonly string[]): boolean {
+  return a !== undefined && a.length === b.length && a.every((rule, i) => rule === b[i]);
+}

@@ -1,0 +1,79 @@
+/**
+ * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
+ * Source: facts/kube-proxy-behaviour.md section 2.1.
+ */
+import { formatDestination, type PackedDestination, PROTOCOL_NUMBERS } from "../packed.ts";
+import type { UnitShape } from "../unit.ts";
+import { sha256 } from "./sha256.ts";
+
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const HASH_CHARACTERS = 16;
+
+/** Chains of one service port; everything that begins so is ours, and stale when nothing asks for it. */
+export const SERVICE_PREFIXES = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-"] as const;
+
+/** Chains that exist once, by table. KUBE-MARK-MASQ and KUBE-FIREWALL are shared with a kubelet, if there is one. */
+export const FIXED_CHAINS = {
+  filter: [
+    "KUBE-SERVICES",
+    "KUBE-EXTERNAL-SERVICES",
+    "KUBE-NODEPORTS",
+    "KUBE-FORWARD",
+    "KUBE-PROXY-FIREWALL",
+  ],
+  nat: ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING", "KUBE-MARK-MASQ"],
+} as const;
+
+/** Empty chains, one a table: when one is missing, somebody has flushed the rules. */
+export const CANARY_CHAIN = "KUBE-PROXY-CANARY";
+export const GUARD_CHAIN = "KUBE-FIREWALL";
+/** A kubelet's canary: while it is there, the chains shared with it stay. */
+export const KUBELET_CANARY = "KUBE-KUBELET-CANARY";
+export const TABLES = ["filter", "nat", "mangle"] as const;
+export type Table = (typeof TABLES)[number];
+
+const PROTOCOL_NAMES = new Map(
+  Object.entries(PROTOCOL_NUMBERS).map(([name, number]) => [number, name.toLowerCase()]),
+);
+
+export function protocolName(shape: Pick<UnitShape, "protocol">): string {
+  return PROTOCOL_NAMES.get(shape.protocol) ?? String(shape.protocol);
+}
+
+/** `namespace/name` or `namespace/name:port`: how comments and hashes call a service port. */
+export function portLabel(shape: Pick<UnitShape, "namespace" | "service" | "portName">): string {
+  const service = `${shape.namespace}/${shape.service}`;
+  return shape.portName === "" ? service : `${service}:${shape.portName}`;
+}
+
+/** First 16 characters of the base32 form (RFC 4648) of the SHA-256 of `text`. */
+export function chainHash(text: string): string {
+  const bytes = sha256(text);
+  let hash = "";
+  let bits = 0;
+  let value = 0;
+  for (const byte of bytes) {
+    value = (value << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      hash += BASE32[(value >>> bits) & 31] ?? "";
+    }
+    value &= 31;
+    if (hash.length >= HASH_CHARACTERS) return hash.slice(0, HASH_CHARACTERS);
+  }
+  return hash;
+}
+
+/** The part of a service port's chain names behind the prefix. */
+export function serviceHash(shape: UnitShape): string {
+  return chainHash(portLabel(shape) + protocolName(shape));
+}
+
+export function endpointChain(shape: UnitShape, destination: PackedDestination): string {
+  return `KUBE-SEP-${chainHash(portLabel(shape) + protocolName(shape) + formatDestination(destination))}`;
+}
+
+export function isServiceChain(name: string): boolean {
+  return SERVICE_PREFIXES.some((prefix) => name.startsWith(prefix));
+}

@@ -1,0 +1,97 @@
+/**
+ * The iptables driver: one suite on the fake, the legacy and the nft variant, both families. The real ones run in a network
+ * namespace with a lock file of their own.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, suite, test } from "node:test";
+import { FakeIptables, type IptablesDriver, LinuxIptables } from "../../src/drivers/iptables/index.ts";
+import type { IpFamily } from "../../src/model/ip.ts";
+import { insideNamespace, reexecuteInNamespace } from "./netns.ts";
+
+const MADE = [
+  "*filter",
+  ":KUBE-A - [0:0]",
+  "-I INPUT 1 -m conntrack --ctstate NEW -j KUBE-A",
+  "-A KUBE-A -j ACCEPT",
+  "COMMIT",
+  "*nat",
+  ":KUBE-A - [0:0]",
+  ":KUBE-B - [0:0]",
+  '-A KUBE-A -m comment --comment "two words" -j KUBE-B',
+  "COMMIT",
+];
+
+function rules(text: string): readonly string[] {
+  return text.split("\n").filter((line) => line.startsWith("-A"));
+}
+
+async function conforms(driver: IptablesDriver): Promise<void> {
+  const restored = async (lines: readonly string[]) =>
+    assert.deepEqual(await driver.restore(lines), { kind: "restored" });
+  assert.equal(await driver.hasChain("nat", "KUBE-A"), false);
+  await restored(MADE);
+  assert.equal(await driver.hasChain("nat", "KUBE-A"), true);
+  assert.equal(await driver.hasChain("mangle", "KUBE-A"), false);
+  const saved = await driver.save();
+  assert.deepEqual(rules(saved), [
+    "-A INPUT -m conntrack --ctstate NEW -j KUBE-A",
+    "-A KUBE-A -j ACCEPT",
+    '-A KUBE-A -m comment --comment "two words" -j KUBE-B',
+  ]);
+  assert.match(saved, /^\*nat$/m);
+  assert.match(saved, /^:KUBE-B - \[0:0\]$/m);
+
+  // A chain declared again is emptied; others stay; a chain goes in the input that takes its last use away.
+  await restored(["*nat", ":KUBE-A - [0:0]", ":KUBE-B - [0:0]", "-X KUBE-B", "COMMIT"]);
+  assert.equal(await driver.hasChain("nat", "KUBE-B"), false);
+  assert.deepEqual(rules(await driver.save()).length, 2);
+
+  // A table is taken whole or not at all, and the line is named.
+  const before = rules(await driver.save());
+  const bad = await driver.restore(["*nat", "-A KUBE-A -j ACCEPT", "-A KUBE-NONE -j ACCEPT", "COMMIT"]);
+  assert.equal(bad.kind, "failed");
+  if (bad.kind === "failed") {
+    assert.equal(bad.line, 3, bad.message);
+    assert.notEqual(bad.message, "");
+  }
+  assert.deepEqual(rules(await driver.save()), before);
+  const word = await driver.restore(["*nat", ":KUBE-A - [0:0]", "-A KUBE-A -j KUBE-NONE", "COMMIT"]);
+  assert.equal(word.kind, "failed", "a jump to nowhere");
+  assert.deepEqual(rules(await driver.save()), before);
+
+  await restored([
+    ...["*filter", "-D INPUT -m conntrack --ctstate NEW -j KUBE-A", ":KUBE-A - [0:0]", "-X KUBE-A", "COMMIT"],
+    ...["*nat", ":KUBE-A - [0:0]", "-X KUBE-A", "COMMIT"],
+  ]);
+  assert.deepEqual(rules(await driver.save()), []);
+}
+
+const families: readonly IpFamily[] = ["ip", "ip6"];
+
+if (!insideNamespace()) {
+  for (const family of families) test(`fake ${family} conforms`, () => conforms(new FakeIptables(family)));
+  test("real ones, in a namespace", () => reexecuteInNamespace(import.meta.filename));
+} else {
+  suite("installed commands", () => {
+    const folder = mkdtempSync(join(tmpdir(), "nodeplane-xtables-"));
+    process.env["XTABLES_LOCKFILE"] = join(folder, "lock");
+    after(() => rmSync(folder, { recursive: true, force: true }));
+    for (const variant of ["legacy", "nft"] as const)
+      for (const family of families)
+        test(`${variant} ${family} conforms`, async () => {
+          const driver = await LinuxIptables.open(family, variant);
+          assert.equal(driver.variant, variant);
+          assert.equal(driver.hasRandomFully, true);
+          await conforms(driver);
+        });
+    test("missing commands are said to be missing", async () => {
+      const path = process.env["PATH"];
+      process.env["PATH"] = "/nowhere";
+      await assert.rejects(LinuxIptables.open("ip"), { code: "IPTABLES_MISSING" });
+      process.env["PATH"] = path;
+    });
+  });
+}

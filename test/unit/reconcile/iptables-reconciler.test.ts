@@ -1,0 +1,200 @@
+/** The iptables reconciler on fake commands and a fake clock: partial and full syncs, blame, canaries, restart, limits. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { IptablesReconciler, MANY_SERVICES } from "../../../src/agent/reconcile/iptables-reconciler.ts";
+import { FakeIptables } from "../../../src/drivers/iptables/index.ts";
+import type { FeedObject, ObjectKey } from "../../../src/model/objects.ts";
+import { caseNode, fixtureObjects, readCaseFile } from "../../support/packet-cases.ts";
+import { TestClock } from "../../support/reconcile.ts";
+
+const file = readCaseFile();
+const [anyCase] = file.cases;
+if (anyCase === undefined) throw new Error("no cases");
+const node = caseNode(file, anyCase, "iptables");
+
+class IptablesWorld {
+  readonly clock = new TestClock();
+  readonly drivers = { ip: new FakeIptables("ip"), ip6: new FakeIptables("ip6") };
+  readonly logged: string[] = [];
+  programmed: bigint[] = [];
+  reconciler = this.start();
+  #revision = 0n;
+
+  start(): IptablesReconciler {
+    this.reconciler?.stop();
+    return new IptablesReconciler({
+      drivers: this.drivers,
+      node,
+      clock: this.clock,
+      minSyncPeriodMs: 1000,
+      syncPeriodMs: 30_000,
+      log: (level, message) => void this.logged.push(`${level} ${message}`),
+      onProgrammed: ({ revision }) => void this.programmed.push(revision),
+    });
+  }
+
+  commit(upserts: Iterable<FeedObject>, removes: readonly ObjectKey[] = [], snapshot = false): void {
+    const batch = { revision: ++this.#revision, snapshot, origin: "live", changedAtMs: 0 } as const;
+    this.reconciler.begin(batch);
+    for (const key of removes) this.reconciler.remove(key);
+    for (const object of upserts) this.reconciler.upsert(object);
+    this.reconciler.commit(batch);
+  }
+
+  async feed(upserts: Iterable<FeedObject>, removes: readonly ObjectKey[] = [], snapshot = false) {
+    this.commit(upserts, removes, snapshot);
+    await this.reconciler.idle();
+  }
+
+  rules(text: string): readonly string[] {
+    return this.drivers.ip
+      .text()
+      .split("\n")
+      .filter((line) => line.startsWith("-A") && line.includes(text));
+  }
+}
+
+/** Lets promises settle without time. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 200; i++) await Promise.resolve();
+}
+
+function many(count: number): FeedObject[] {
+  const [service, slice] = fixtureObjects(file, "np").filter((object) => object.kind !== "ServiceCIDR");
+  if (service?.kind !== "Service" || slice?.kind !== "EndpointSlice") throw new Error("fixture changed");
+  return Array.from({ length: count }, (_, i) => {
+    const address = `172.30.${i >> 8}.${i & 255}` as (typeof service.clusterIPs)[number];
+    const meta = { ...service.meta, name: `svc${i}` };
+    const ports = service.ports.map((port) => ({ ...port, nodePort: 0 }));
+    return [
+      { ...service, meta, ports, clusterIPs: [address] },
+      { ...slice, meta: { ...slice.meta, name: `svc${i}-x` }, serviceName: `svc${i}` },
+    ];
+  }).flat();
+}
+
+test("nothing is written before the first complete state", async () => {
+  const world = new IptablesWorld();
+  await world.feed(fixtureObjects(file, "np"));
+  assert.equal(world.drivers.ip.inputs.length, 0);
+  await world.feed(fixtureObjects(file, "np"), [], true);
+  assert.equal(world.rules("DNAT").length, 2);
+  assert.deepEqual(world.programmed, [2n]);
+});
+
+test("a change writes the changed service's chains alone, and reads nothing", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(20), [], true);
+  const { saves } = world.drivers.ip;
+  const slice = many(1)[1];
+  assert.ok(slice?.kind === "EndpointSlice");
+  await world.feed([{ ...slice, endpoints: slice.endpoints.slice(1) }]);
+  assert.equal(world.drivers.ip.saves, saves);
+  const input = world.drivers.ip.inputs.at(-1) ?? [];
+  const own = input.filter((line) => /^:KUBE-(SVC|SEP)/.test(line));
+  assert.equal(own.length, 2, "the set's chain written, the lost endpoint's removed");
+  assert.equal(input.filter((line) => line.startsWith("-X KUBE-SEP-")).length, 1);
+  assert.equal(world.rules("DNAT").length, 39);
+});
+
+test("step by step ends where a fresh start ends, and removed services leave nothing", async () => {
+  const stepwise = new IptablesWorld();
+  await stepwise.feed(many(5), [], true);
+  await stepwise.feed(
+    [],
+    many(3).map((object) => ({ kind: object.kind, namespace: "ns1", name: object.meta.name })),
+  );
+  const atOnce = new IptablesWorld();
+  await atOnce.feed(many(5).slice(6), [], true);
+  const sorted = (world: IptablesWorld) => world.drivers.ip.text().split("\n").toSorted();
+  assert.deepEqual(sorted(stepwise), sorted(atOnce));
+});
+
+test("minSyncPeriod collects changes", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(3), [], true);
+  const { length } = world.drivers.ip.inputs;
+  world.commit(many(4));
+  world.commit(many(5));
+  await settle();
+  assert.equal(world.drivers.ip.inputs.length, length, "too early");
+  world.clock.advance(1000);
+  await settle();
+  assert.equal(world.drivers.ip.inputs.length, length + 1);
+  assert.deepEqual(world.programmed, [1n, 3n]);
+});
+
+test("a bad service is reported, the others go live, and it comes back", async () => {
+  const world = new IptablesWorld();
+  world.drivers.ip.refuse = "172.30.0.3 ";
+  await world.feed(many(8), [], true);
+  const refused = world.reconciler.status().refused.map(({ object, reason }) => `${object.name} ${reason}`);
+  assert.deepEqual(refused, ["svc3 KernelRefused"]);
+  assert.equal(world.rules("cluster IP").filter((line) => line.startsWith("-A KUBE-SERVICES")).length, 7);
+  assert.deepEqual(world.programmed, [1n]);
+  world.drivers.ip.refuse = undefined;
+  world.clock.advance(1000);
+  await settle();
+  assert.deepEqual(world.reconciler.status().refused, []);
+  assert.equal(world.rules("DNAT").length, 16);
+});
+
+test("a refused change leaves the service as it was, and counts", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(4), [], true);
+  const before = world.drivers.ip.text();
+  world.drivers.ip.refuse = "10.99.99.99";
+  const slice = many(1)[1];
+  assert.ok(slice?.kind === "EndpointSlice");
+  const [first] = slice.endpoints;
+  assert.ok(first !== undefined);
+  const address = "10.99.99.99" as (typeof first.addresses)[number];
+  await world.feed([{ ...slice, endpoints: [{ ...first, addresses: [address] }] }]);
+  assert.equal(world.drivers.ip.text(), before);
+  const figures = world.reconciler.status().families[0]?.iptables;
+  assert.equal(figures?.partialRestoreFailures, 1);
+  assert.equal(world.reconciler.status().refused.length, 1);
+});
+
+test("flushed rules are back after one canary period, and counted", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(2), [], true);
+  const before = world.drivers.ip.text();
+  world.drivers.ip.flush();
+  world.clock.advance(30_000);
+  await settle();
+  assert.equal(world.drivers.ip.text(), before);
+  assert.equal(world.reconciler.status().families[0]?.counters.repairs, 1);
+});
+
+test("a restart keeps what is there, writes once and removes stale chains", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(3), [], true);
+  const before = world.drivers.ip.text();
+  world.reconciler = world.start();
+  assert.equal(world.drivers.ip.text(), before, "not touched before the first state");
+  await world.feed(many(2), [], true);
+  assert.equal(world.rules("DNAT").length, 4);
+  assert.equal(world.rules("svc2").length, 0);
+  assert.equal(world.rules("-A INPUT").length, 3, "no jump twice");
+});
+
+test("everything is written once an hour", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(1), [], true);
+  const { saves } = world.drivers.ip;
+  for (let i = 0; i < 125; i++) {
+    world.clock.advance(30_000);
+    await settle();
+  }
+  assert.equal(world.drivers.ip.saves, saves + 1);
+});
+
+test("more services than this mode is good for are said once; many endpoints lose their comments", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(MANY_SERVICES + 1), [], true);
+  await world.feed(many(MANY_SERVICES + 2));
+  assert.equal(world.logged.filter((line) => line.includes("so many services")).length, 1);
+  assert.equal(world.rules(" -> ").length, 0);
+  assert.equal(world.rules("DNAT").length, 2 * (MANY_SERVICES + 2));
+});
