@@ -16,7 +16,12 @@ for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
   case $name in
     ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
     kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
-    packets) stage "packet cases, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables ;;
+    packets)
+      stage "packet cases, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables
+      for variant in legacy nft; do
+        stage "packet cases, iptables mode, $variant variant"
+        npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode iptables --iptables "$variant"
+      done ;;
     dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
     e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
     *) echo "unknown stage: $name" >&2; exit 2 ;;

@@ -13,7 +13,7 @@ import { ensureNamespace, waitPodReady } from "../lab/wait-pod.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
 
-const USAGE = `Usage: nodeplane lab up [--nodes N] [--mode nftables] [--dual-stack]   start a cluster of namespaces on this machine
+const USAGE = `Usage: nodeplane lab up [--nodes N] [--mode nftables|iptables] [--dual-stack]   start a cluster of namespaces on this machine
        nodeplane lab down                        end it and leave nothing behind
        nodeplane lab status                      what runs, with addresses
        nodeplane lab kubeconfig                  path of a kubeconfig for kubectl on this machine

@@ -1,4 +1,4 @@
 /** Layer drivers. What others may import of the iptables driver. */
-export type { IptablesDriver, IptablesVariant, RestoreResult } from "./driver.ts";
+export type { IptablesDriver, RestoreResult } from "./driver.ts";
 export { FakeIptables } from "./fake.ts";
 export { LinuxIptables } from "./linux.ts";
