@@ -10,6 +10,10 @@ export interface NetlinkWatch {
   readonly __netlinkWatch: never;
 }
 
+export interface DnsEngine {
+  readonly __dnsEngine: never;
+}
+
 export interface Addon {
   /** Opens and binds an AF_NETLINK socket with extended acknowledgements. */
   netlinkOpen(protocol: number, sendBytes: number, receiveBytes: number): NetlinkSocket;
@@ -46,4 +50,28 @@ export interface Addon {
   netlinkUnwatch(watch: NetlinkWatch): void;
   /** One sd_notify datagram. `path` is absolute or begins with `@`. */
   sdNotify(path: string, state: string): void;
+  /**
+   * A DNS engine with a table of at most `maxBytes`. `wake` is called when packets wait that the table has no answer for;
+   * it does not keep the process alive.
+   */
+  dnsEngineOpen(maxBytes: number, wake: () => void): DnsEngine;
+  /** Opens sockets (`host` empty: all addresses of both families) and answers on `threads` threads. `id` is 0 to 255. */
+  dnsEngineListen(engine: DnsEngine, id: number, host: string, port: number, threads: number): void;
+  dnsEngineUnlisten(engine: DnsEngine, id: number): void;
+  /** One answer; the layout of the record stands in native/src/dns_entry.cpp. TypeError for a malformed one. */
+  dnsEnginePublish(engine: DnsEngine, record: Uint8Array): void;
+  /** Voids the entries that carry the tag with another generation. */
+  dnsEngineGeneration(engine: DnsEngine, tag: number, generation: number): void;
+  /** Serial that answers with an SOA of the cluster get from now on. */
+  dnsEngineSerial(engine: DnsEngine, serial: number): void;
+  /** Forgets all answers. */
+  dnsEngineFlush(engine: DnsEngine): void;
+  /** Packets that wait, each behind a head of 48 octets (native/src/dns_worker.hpp); empty: the next one wakes again. */
+  dnsEngineTake(engine: DnsEngine): Uint8Array;
+  /** Sends packets of the same form. @returns how many could not be sent */
+  dnsEngineSend(engine: DnsEngine, packets: Uint8Array): number;
+  /** Entries, bytes, then the numbers of native/src/dns_counters.hpp, summed over all threads. */
+  dnsEngineCounters(engine: DnsEngine): Float64Array;
+  /** Ends the threads and closes the sockets. */
+  dnsEngineClose(engine: DnsEngine): void;
 }

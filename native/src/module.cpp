@@ -15,5 +15,6 @@ NAPI_MODULE_INIT() {
   nodeplane::register_netlink(env, exports);
   nodeplane::register_netlink_watch(env, exports);
   nodeplane::register_notify(env, exports);
+  nodeplane::register_dns_engine(env, exports);
   return exports;
 }

@@ -145,6 +145,7 @@ void export_function(napi_env env, napi_value exports, const char* name, napi_ca
 void register_netlink(napi_env env, napi_value exports);
 void register_netlink_watch(napi_env env, napi_value exports);
 void register_notify(napi_env env, napi_value exports);
+void register_dns_engine(napi_env env, napi_value exports);
 
 /// Opens a bound netlink socket with large buffers and extended acknowledgements. On failure the descriptor is
 /// invalid, `syscall` names the call and errno holds its error.

@@ -16,6 +16,8 @@ export interface DnsFlags {
   readonly version: boolean;
   readonly plugins: boolean;
   readonly holdUnsynced: boolean;
+  /** UDP through the native engine. */
+  readonly engine: boolean;
 }
 
 /** Where the control plane is; also the fields of the configuration file. */
@@ -60,6 +62,7 @@ export function parseDnsFlags(args: readonly string[]): DnsFlags {
     version: false,
     plugins: false,
     holdUnsynced: false,
+    engine: true,
   };
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? "";
@@ -86,13 +89,19 @@ function isKey<T extends object>(table: T, name: string): name is Extract<keyof 
 }
 
 function isKnownValue(name: string): boolean {
-  return isKey(TEXTS, name) || isKey(STREAM, name) || ["dns.port", "p", "local-address"].includes(name);
+  return (
+    isKey(TEXTS, name) || isKey(STREAM, name) || ["dns.port", "p", "local-address", "engine"].includes(name)
+  );
 }
 
 function setValue(draft: Draft, name: string, value: string): void {
   if (isKey(TEXTS, name)) draft[TEXTS[name]] = value;
   else if (isKey(STREAM, name)) draft.stream = { ...draft.stream, [STREAM[name]]: value };
-  else if (name === "local-address") {
+  else if (name === "engine") {
+    if (value !== "on" && value !== "off")
+      throw bad("--engine", `"${value}" is not allowed; allowed: on, off`);
+    draft.engine = value === "on";
+  } else if (name === "local-address") {
     const address = parseIp(value);
     if (address === undefined) throw bad("--local-address", `"${value}" is no IP address`);
     draft.localAddresses = [...draft.localAddresses, address];

@@ -29,6 +29,7 @@ const HELP = `Usage: nodeplane dns [-conf FILE] [--objects PATH | --control-plan
     --node-name NAME      (default: the name in the certificate)
   --config FILE           the same as YAML (kind ResolverConfiguration, see docs/dns.md)
   --local-address IP      address to answer NS questions with, instead of the machine's own; repeatable
+  --engine on|off         answer repeated UDP questions in the native engine (default on)
   --check                 read the configuration, say what is wrong, exit
   -plugins, -version, -quiet, --help
 `;
@@ -57,6 +58,7 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
     env: io.env,
     log,
     holdUnsynced: flags.holdUnsynced,
+    engine: flags.engine && !flags.check,
     openFeed: (kinds) => openFeed(flags, settings, { log, kinds }),
     onReady: (addresses) => void notify.notify("READY=1", `STATUS=Answering on ${addresses.join(" ")}`),
     ...(flags.localAddresses.length === 0 ? {} : { localAddresses: flags.localAddresses }),

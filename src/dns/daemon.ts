@@ -13,6 +13,7 @@ import { ClusterState } from "./cluster/cluster-state.ts";
 import { observeProgramming } from "./cluster/programming-metric.ts";
 import { type CorefileOrigin, type LoadedCorefile, loadCorefile } from "./corefile/load.ts";
 import type { Environment } from "./corefile/tokens.ts";
+import { DnsEngine } from "./engine/engine.ts";
 import { MetricSet } from "./metrics/metric-set.ts";
 import type { DnsLog, Runtime } from "./runtime.ts";
 import { DnsServer } from "./server/dns-server.ts";
@@ -32,6 +33,8 @@ export interface DaemonOptions {
   readonly localAddresses?: readonly IpAddress[];
   /** Treats the data as incomplete for ever: what is missing stays SERVFAIL. For tests of that state. */
   readonly holdUnsynced?: boolean;
+  /** UDP through the native engine, where there is one. */
+  readonly engine?: boolean;
   /** Called once when names are answered: listening, and synced or tired of waiting. */
   readonly onReady?: (addresses: readonly string[], httpAddresses: readonly string[]) => void;
 }
@@ -63,7 +66,10 @@ export class DnsDaemon {
       localAddresses: given === undefined ? interfaceAddresses : () => given,
       version: VERSION,
     };
-    this.#server = new DnsServer(this.#runtime);
+    this.#server = new DnsServer(
+      this.#runtime,
+      options.engine === true ? DnsEngine.open(this.#runtime) : undefined,
+    );
     addFeedMetrics(metrics, this.#runtime, () => this.#source?.feed);
     observeProgramming(cluster, metrics, Date.now);
     const { log } = options;

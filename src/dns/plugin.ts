@@ -13,7 +13,13 @@ import type { Runtime } from "./runtime.ts";
 
 /** What became of a query. Exactly one reply is sent for it, by the server. */
 export type Outcome =
-  | { readonly kind: "answer"; readonly message: DnsMessage; readonly by: string }
+  | {
+      readonly kind: "answer";
+      readonly message: DnsMessage;
+      readonly by: string;
+      /** From a cache, and stays the same until then but for TTLs: those of the message are of `baseMs` (0: they stand). */
+      readonly cached?: { readonly baseMs: number; readonly expiresMs: number };
+    }
   /** A zone transfer: as many messages as the records need. Over TCP only. */
   | { readonly kind: "transfer"; readonly records: readonly ResourceRecord[]; readonly by: string }
   /** Not mine: the chain goes on. Never seen by callers of a {@link Rest}. */

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { Addon } from "../../native/addon.d.ts";
 import { NodeplaneError } from "../model/errors.ts";
 
-export type { NetlinkSocket, NetlinkWatch } from "../../native/addon.d.ts";
+export type { DnsEngine, NetlinkSocket, NetlinkWatch } from "../../native/addon.d.ts";
 
 const NAME = "nodeplane.node";
 let loaded: Addon | undefined;

@@ -1,5 +1,6 @@
 /**
- * `npm run dns-cases -- --fixture FILE --cases FILE [--transport udp|tcp|both] [--only NAME] [--no-opts]`: plays cases of
+ * `npm run dns-cases -- --fixture FILE --cases FILE [--transport udp|tcp|both] [--path engine|chain|both]
+ * [--only NAME] [--no-opts]`: plays cases of
  * names against the real resolver. Prints expected and seen of each failure, ends with `N passed, N failed`.
  */
 import { join } from "node:path";
@@ -21,6 +22,7 @@ async function main(): Promise<number> {
       fixture: { type: "string", default: join(DEFAULTS, "dns-fixture.yaml") },
       cases: { type: "string", default: join(DEFAULTS, "dns-cases.json") },
       transport: { type: "string", default: "both" },
+      path: { type: "string", default: "both" },
       only: { type: "string", multiple: true },
       "no-opts": { type: "boolean", default: false },
     },
@@ -28,18 +30,29 @@ async function main(): Promise<number> {
   const transports = TRANSPORTS[values.transport];
   if (transports === undefined)
     throw new Error(`--transport: "${values.transport}"; allowed: udp, tcp, both`);
+  const { path } = values;
+  if (path !== "engine" && path !== "chain" && path !== "both")
+    throw new Error(`--path: "${path}"; allowed: engine, chain, both`);
   const cases = readCases(values.cases)
     .filter((entry) => values.only === undefined || values.only.some((text) => entry.name.includes(text)))
     .filter((entry) => !values["no-opts"] || entry.opts === undefined);
   const results = await runCases(cases, {
     fixture: values.fixture,
     transports,
+    path,
     onResult: ({ entry, problems }) => {
       if (problems.length === 0) return;
       process.stdout.write(`FAIL ${entry.name}: ${entry.qname} ${entry.qtype}\n`);
       for (const problem of problems) process.stdout.write(`  ${problem}\n`);
     },
   });
+  const handedUp = results.filter((result) => result.answeredBy === "chain").map(({ entry }) => entry.name);
+  const byEngine = results.filter((result) => result.answeredBy === "engine").length;
+  if (path !== "chain") {
+    process.stdout.write(
+      `native engine answered ${byEngine}, handed up ${handedUp.length}: ${handedUp.join(" ")}\n`,
+    );
+  }
   const failed = results.filter((result) => result.problems.length > 0).length;
   process.stdout.write(`${results.length - failed} passed, ${failed} failed\n`);
   return failed === 0 && results.length > 0 ? 0 : 1;

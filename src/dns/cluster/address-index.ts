@@ -12,11 +12,19 @@ export class AddressIndex {
   /** Addresses as digits, sorted; made when first asked for, kept up from then on. */
   #sorted: string[] | undefined;
 
+  readonly #onTouch: (address: IpAddress) => void;
+
+  /** @param onTouch told of each address whose owners change, or whose owner names it anew */
+  constructor(onTouch: (address: IpAddress) => void = () => undefined) {
+    this.#onTouch = onTouch;
+  }
+
   get size(): number {
     return this.#owners.size;
   }
 
   add(address: IpAddress, owner: ServiceEntry): void {
+    this.#onTouch(address);
     const known = this.#owners.get(address);
     if (known === undefined) {
       this.#owners.set(address, owner);
@@ -26,6 +34,7 @@ export class AddressIndex {
   }
 
   remove(address: IpAddress, owner: ServiceEntry): void {
+    this.#onTouch(address);
     const known = this.#owners.get(address);
     if (known === owner) {
       this.#owners.delete(address);

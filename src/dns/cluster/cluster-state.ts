@@ -29,8 +29,8 @@ export class ClusterState implements FeedListener {
   /** By `service.namespace`, as names have them. */
   readonly services = new Map<string, ServiceEntry>();
   readonly namespaces = new Map<string, NamespaceEntry>();
-  readonly clusterAddresses = new AddressIndex();
-  readonly endpointAddresses = new AddressIndex();
+  readonly clusterAddresses = new AddressIndex((address) => this.touchedAddresses.add(address));
+  readonly endpointAddresses = new AddressIndex((address) => this.touchedAddresses.add(address));
   /** Live pods by address; filled only while somebody wants them. */
   readonly podsByAddress = new Map<IpAddress, PodEntry[]>();
   readonly #pods = new Map<string, PodEntry>();
@@ -45,6 +45,9 @@ export class ClusterState implements FeedListener {
   /** Unix time in seconds of the last change: the serial of the zones. */
   serial: number;
   revision = 0n;
+  /** Since the last commit: namespaces that came, went or changed, and addresses with other owners. For the native engine. */
+  readonly touchedNamespaces = new Set<string>();
+  readonly touchedAddresses = new Set<IpAddress>();
   /** Told when the source is lost or found again. */
   onConnection: ((isConnected: boolean, reason: string) => void) | undefined;
 
@@ -121,6 +124,7 @@ export class ClusterState implements FeedListener {
       case "Namespace": {
         const entry = this.namespaces.get(key.name);
         if (entry === undefined) return;
+        this.touchedNamespaces.add(key.name);
         entry.labels = undefined;
         if (entry.services === 0) this.namespaces.delete(key.name);
         return;
@@ -147,6 +151,8 @@ export class ClusterState implements FeedListener {
     const changed = this.#changed;
     this.#changed = new Set();
     for (const listener of this.#listeners) listener(changed, batch);
+    this.touchedNamespaces.clear();
+    this.touchedAddresses.clear();
   }
 
   connection(connected: boolean, reason: string): void {
@@ -168,6 +174,7 @@ export class ClusterState implements FeedListener {
     const entry = this.namespaces.get(namespace);
     if (entry === undefined) return;
     entry.services--;
+    this.touchedNamespaces.add(namespace);
     if (entry.services === 0 && entry.labels === undefined) this.namespaces.delete(namespace);
   }
 
@@ -223,6 +230,7 @@ export class ClusterState implements FeedListener {
   }
 
   #namespace(name: string): NamespaceEntry {
+    this.touchedNamespaces.add(name);
     let entry = this.namespaces.get(name);
     if (entry === undefined) {
       entry = { name, labels: undefined, services: 0 };

@@ -37,6 +37,12 @@ export class Distribution {
     this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
     this.sum += value;
   }
+
+  /** Adds observations that were put into buckets elsewhere. */
+  addAll(counts: Float64Array, sum: number): void {
+    for (const [i, count] of counts.entries()) this.counts[i] = (this.counts[i] ?? 0) + count;
+    this.sum += sum;
+  }
 }
 
 class Family<T> {

@@ -1,8 +1,9 @@
 /** Layer dns. A server block ready to answer, and the choice of the block that a name belongs to. */
 import { TYPE } from "../../codec/dns/constants.ts";
 import { parentName } from "../../codec/dns/name.ts";
+import type { Directive } from "../corefile/parser.ts";
 import type { Scheme, ServerKey } from "../corefile/zones.ts";
-import type { Observer, Rest } from "../plugin.ts";
+import type { Observer, Plugin, Rest } from "../plugin.ts";
 import type { DnsQuery } from "../query.ts";
 
 /** Decides whether a block with a `view` takes a query. */
@@ -15,6 +16,9 @@ export interface Block {
   readonly chain: Rest;
   readonly observers: readonly Observer[];
   readonly isRecursive: boolean;
+  /** Lines of the block and the plugins that they made, for the native engine. */
+  readonly directives: readonly Directive[];
+  readonly plugins: readonly Plugin[];
   readonly view: string;
   readonly viewFilter?: ViewFilter;
 }

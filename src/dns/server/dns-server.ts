@@ -5,6 +5,7 @@
 import type { TlsOptions } from "node:tls";
 import { RCODE } from "../../codec/dns/constants.ts";
 import { NodeplaneError } from "../../model/errors.ts";
+import type { DnsEngine, EngineListener } from "../engine/engine.ts";
 import type { Runtime } from "../runtime.ts";
 import { formatListener, type ListenerSpec, type ZoneTable } from "./block.ts";
 import { HttpEndpoints } from "./http-endpoints.ts";
@@ -12,7 +13,7 @@ import { HttpsListener } from "./https-listener.ts";
 import type { Instance } from "./instance.ts";
 import { Responder, type Target } from "./responder.ts";
 import { TcpListener } from "./tcp-listener.ts";
-import { UdpListener } from "./udp-listener.ts";
+import { UdpListener, type Respond as UdpRespond } from "./udp-listener.ts";
 
 const DRAIN_MS = 5_000;
 const DRAIN_STEP_MS = 20;
@@ -21,7 +22,9 @@ const DRAIN_STEP_MS = 20;
 class Listener {
   readonly spec: ListenerSpec;
   target: Target;
-  udp: UdpListener | undefined;
+  udp: UdpListener | EngineListener | undefined;
+  /** Set when the native engine has the UDP sockets. */
+  engineId: number | undefined;
   tcp: TcpListener | undefined;
   https: HttpsListener | undefined;
   port: number;
@@ -30,6 +33,11 @@ class Listener {
     this.spec = spec;
     this.port = spec.port;
     this.target = { zones, server: formatListener(spec) };
+  }
+
+  answerFrom(zones: ZoneTable): void {
+    const engine = this.engineId === undefined ? {} : { engineId: this.engineId };
+    this.target = { zones, server: formatListener(this.spec), ...engine };
   }
 
   close(): void {
@@ -43,10 +51,13 @@ export class DnsServer {
   readonly #responder: Responder;
   readonly #http = new HttpEndpoints();
   #listeners = new Map<string, Listener>();
+  readonly #engine: DnsEngine | undefined;
   #instance: Instance | undefined;
   #background: AbortController | undefined;
 
-  constructor(runtime: Runtime) {
+  /** @param engine answers UDP where it can; without it Node's sockets do */
+  constructor(runtime: Runtime, engine?: DnsEngine) {
+    this.#engine = engine;
     const panics = runtime.metrics.counter("coredns_panics_total", "Plugins that crashed on a query.");
     const responses = runtime.metrics.counter("coredns_dns_responses_total", "Replies sent.", [
       "server",
@@ -59,6 +70,7 @@ export class DnsServer {
     this.#responder = new Responder({
       log: runtime.log,
       monotonicMs: () => performance.now(),
+      ...(engine === undefined ? {} : { onAnswered: (answered) => engine.learn(answered) }),
       onCrash: () => panics.child().add(),
       onDropped: (server, rcode) => responses.child(server, "dropped", "", rcodeLabel(rcode), "").add(),
     });
@@ -92,9 +104,9 @@ export class DnsServer {
       throw error;
     }
     for (const { spec, zones } of instance.listeners) {
-      const listener = next.get(formatListener(spec));
-      if (listener !== undefined) listener.target = { zones, server: formatListener(spec) };
+      next.get(formatListener(spec))?.answerFrom(zones);
     }
+    this.#engine?.use(instance);
     for (const [name, listener] of this.#listeners) if (!next.has(name)) listener.close();
     this.#listeners = next;
     this.#http.use(instance.pages);
@@ -133,6 +145,7 @@ export class DnsServer {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
     }
     for (const listener of listeners) listener.close();
+    this.#engine?.close();
     this.#background?.abort();
     this.#http.close();
   }
@@ -150,8 +163,7 @@ export class DnsServer {
       listener.tcp = new TcpListener(respond);
       listener.port = await listener.tcp.open(spec.host, spec.port, spec.scheme === "tls" ? tls : undefined);
       if (spec.scheme === "tls") return;
-      listener.udp = new UdpListener(respond);
-      await listener.udp.open(spec.host, listener.port);
+      await this.#openUdp(listener, respond);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       throw new NodeplaneError("CONFIG_INVALID", {
@@ -159,6 +171,21 @@ export class DnsServer {
         detail: `cannot listen: ${detail}`,
       });
     }
+  }
+
+  async #openUdp(listener: Listener, respond: UdpRespond): Promise<void> {
+    const { spec, port, target } = listener;
+    const native = this.#engine?.listener(respond);
+    if (native === undefined) {
+      const udp = new UdpListener(respond);
+      listener.udp = udp;
+      await udp.open(spec.host, port);
+      return;
+    }
+    listener.udp = native;
+    native.open(spec.host, port);
+    listener.engineId = native.id;
+    listener.answerFrom(target.zones);
   }
 }
 

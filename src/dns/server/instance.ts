@@ -127,6 +127,8 @@ class InstanceBuilder {
       chain,
       observers,
       isRecursive,
+      directives: parsed.directives,
+      plugins,
       view: view?.name ?? "",
       ...(view === undefined ? {} : { viewFilter: view.filter }),
     };

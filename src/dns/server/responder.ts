@@ -27,6 +27,17 @@ export type Reply = Buffer | { readonly messages: readonly Buffer[] } | undefine
 export interface Target {
   readonly zones: ZoneTable;
   readonly server: string;
+  /** Number of the listener inside the native engine. */
+  readonly engineId?: number;
+}
+
+/** An answer that was sent over UDP through the native engine, for it to learn. */
+export interface Answered {
+  readonly query: DnsQuery;
+  readonly block: Block;
+  readonly target: Target;
+  readonly outcome: Extract<Outcome, { readonly kind: "answer" }>;
+  readonly message: DnsMessage;
 }
 
 export interface ResponderHooks {
@@ -34,6 +45,8 @@ export interface ResponderHooks {
   /** Counts queries that reached no block, and crashes of plugins. */
   readonly onDropped: (server: string, rcode: number, client: Client) => void;
   readonly onCrash: () => void;
+  /** Told of answers of listeners that have an `engineId`. */
+  readonly onAnswered?: (answered: Answered) => void;
   /** Milliseconds of a clock that only goes forward. */
   readonly monotonicMs: () => number;
 }
@@ -119,7 +132,7 @@ export class Responder {
     const asked = query;
     const outcome = block.chain(asked);
     const finish = (value: Outcome): Reply =>
-      this.#finish(asked, block, value, { startMs, requestBytes: from.requestBytes });
+      this.#finish(asked, block, value, { startMs, requestBytes: from.requestBytes, target });
     return outcome instanceof Promise ? outcome.then(finish) : finish(outcome);
   }
 
@@ -127,12 +140,15 @@ export class Responder {
     query: DnsQuery,
     block: Block,
     outcome: Outcome,
-    measured: { readonly startMs: number; readonly requestBytes: number },
+    measured: { readonly startMs: number; readonly requestBytes: number; readonly target: Target },
   ): Reply {
     if (outcome.kind === "transfer") return this.#transfer(query, outcome.records);
     const reply = this.#replyOf(query, block, outcome);
     const limit = query.client.transport === "udp" ? query.udpLimitBytes : MAX_MESSAGE_BYTES;
     const bytes = reply === undefined ? undefined : this.#encode(query, reply, limit);
+    if (measured.target.engineId !== undefined && reply !== undefined && outcome.kind === "answer") {
+      this.#hooks.onAnswered?.({ query, block, target: measured.target, outcome, message: reply });
+    }
     if (block.observers.length > 0) {
       const seen = {
         by: outcome.kind === "next" ? "" : outcome.by,

@@ -129,7 +129,14 @@ export class CachePlugin implements Plugin {
 
   #reply(entry: CacheEntry, query: DnsQuery, nowMs: number, staleTtl?: number): Outcome {
     const how = { keepTtl: this.#options.keepTtl, ...(staleTtl === undefined ? {} : { staleTtl }) };
-    return { kind: "answer", by: this.name, message: replay(entry, query, nowMs, how) };
+    const message = replay(entry, query, nowMs, how);
+    if (staleTtl !== undefined || this.#options.prefetch !== undefined) {
+      return { kind: "answer", by: this.name, message };
+    }
+    const ageMs = Math.floor((nowMs - entry.storedAtMs) / 1000) * 1000;
+    const baseMs = this.#options.keepTtl ? 0 : entry.storedAtMs + ageMs;
+    const expiresMs = entry.storedAtMs + entry.ttlSeconds * 1000;
+    return { kind: "answer", by: this.name, message, cached: { baseMs, expiresMs } };
   }
 
   #wantsPrefetch(entry: CacheEntry, left: number, nowMs: number): boolean {

@@ -1,5 +1,6 @@
 /** Layer dns. Counts and times of queries under CoreDNS's names. Series are found once and kept: no label is hashed per query. */
 import { formatRcode, formatType, TYPE } from "../../../codec/dns/constants.ts";
+import type { SlotCounters } from "../../../drivers/udp-engine/driver.ts";
 import type {
   Distribution,
   DistributionFamily,
@@ -8,7 +9,7 @@ import type {
   SeriesFamily,
 } from "../../metrics/metric-set.ts";
 import type { Observation } from "../../plugin.ts";
-import type { DnsQuery } from "../../query.ts";
+import type { DnsQuery, ServerLabels } from "../../query.ts";
 
 const DURATION_BOUNDS = Array.from({ length: 16 }, (_, i) => 0.00025 * 2 ** i);
 const SIZE_BOUNDS = [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3];
@@ -32,6 +33,14 @@ const COUNTED_TYPES = new Set<number>([
   TYPE.TXT,
   TYPE.ANY,
 ]);
+
+interface EngineObservation {
+  readonly labels: ServerLabels;
+  readonly type: number;
+  readonly rcode: number;
+  readonly by: string;
+  readonly counts: SlotCounters;
+}
 
 interface ServerSeries {
   readonly duration: Distribution;
@@ -102,6 +111,22 @@ export class QueryMetrics {
     if (seen.message === undefined) return;
     this.#size(series.responseSize, this.#responseSize, query, proto).observe(seen.replyBytes);
     this.#response(series, query, seen.message.rcode, seen.by);
+  }
+
+  /** Adds what the native engine counted for queries of one type that it answered alike. */
+  add(seen: EngineObservation): void {
+    const { labels, type, counts } = seen;
+    const series = this.#series(labels.server, labels.zone, labels.view);
+    const { server, zone, view } = labels;
+    const name = COUNTED_TYPES.has(type) ? formatType(type) : "other";
+    if (counts.ipv4 > 0) this.#requests.child(server, zone, view, "udp", "1", name).add(counts.ipv4);
+    if (counts.ipv6 > 0) this.#requests.child(server, zone, view, "udp", "2", name).add(counts.ipv6);
+    series.dnssec.value += counts.dnssec;
+    series.duration.addAll(counts.durations, counts.seconds);
+    this.#requestSize.child(server, zone, view, "udp").addAll(counts.requestSizes, counts.requestBytes);
+    this.#responseSize.child(server, zone, view, "udp").addAll(counts.replySizes, counts.replyBytes);
+    const answered = counts.ipv4 + counts.ipv6;
+    this.#responses.child(server, zone, view, formatRcode(seen.rcode), seen.by).add(answered);
   }
 
   #response(series: ServerSeries, query: DnsQuery, rcode: number, by: string): void {

@@ -1,0 +1,104 @@
+// Layer native. Sockets of the DNS engine: opening, and sending from the address that was asked (IP_PKTINFO).
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "dns_worker.hpp"
+
+namespace nodeplane::dns {
+namespace {
+
+constexpr int kReceiveBytes = 4 << 20;
+
+bool parse_host(int family, const std::string& host, std::uint16_t port, sockaddr_storage& out, socklen_t& size) {
+  std::memset(&out, 0, sizeof out);
+  if (family == AF_INET) {
+    auto* address = reinterpret_cast<sockaddr_in*>(&out);
+    address->sin_family = AF_INET;
+    address->sin_port = htons(port);
+    size = sizeof *address;
+    return host.empty() || inet_pton(AF_INET, host.c_str(), &address->sin_addr) == 1;
+  }
+  auto* address = reinterpret_cast<sockaddr_in6*>(&out);
+  address->sin6_family = AF_INET6;
+  address->sin6_port = htons(port);
+  size = sizeof *address;
+  if (host.empty()) return true;
+  const std::size_t percent = host.find('%');
+  if (percent != std::string::npos) address->sin6_scope_id = if_nametoindex(host.c_str() + percent + 1);
+  return inet_pton(AF_INET6, host.substr(0, percent).c_str(), &address->sin6_addr) == 1;
+}
+
+}  // namespace
+
+UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall) {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+  syscall = "bind";
+  if (!parse_host(family, host, port, address, size)) {
+    errno = EADDRNOTAVAIL;
+    return {};
+  }
+  syscall = "socket";
+  UniqueFd fd(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return fd;
+  const int on = 1;
+  const auto set = [&](int level, int name, int value) {
+    return ::setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
+  };
+  syscall = "setsockopt";
+  bool good = set(SOL_SOCKET, SO_REUSEPORT, on);
+  good = good && (family == AF_INET ? set(IPPROTO_IP, IP_PKTINFO, on)
+                                    : set(IPPROTO_IPV6, IPV6_V6ONLY, on) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, on));
+  if (good && !set(SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBytes)) (void)set(SOL_SOCKET, SO_RCVBUF, kReceiveBytes);
+  if (good) {
+    syscall = "bind";
+    good = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0;
+  }
+  if (good) return fd;
+  const int error = errno;
+  fd.reset();
+  errno = error;
+  return fd;
+}
+
+int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet) {
+  sockaddr_storage to{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+  iovec data = {const_cast<std::uint8_t*>(packet), head.bytes};
+  msghdr message{};
+  message.msg_name = &to;
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  auto* item = reinterpret_cast<cmsghdr*>(control.data());
+  if (head.family == 4) {
+    auto* address = reinterpret_cast<sockaddr_in*>(&to);
+    address->sin_family = AF_INET;
+    address->sin_port = htons(head.port);
+    std::memcpy(&address->sin_addr, head.client.data(), 4);
+    message.msg_namelen = sizeof *address;
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, head.local.data(), 4);
+    *item = {CMSG_LEN(sizeof info), IPPROTO_IP, IP_PKTINFO};
+    std::memcpy(CMSG_DATA(item), &info, sizeof info);
+    message.msg_controllen = CMSG_SPACE(sizeof info);
+  } else {
+    auto* address = reinterpret_cast<sockaddr_in6*>(&to);
+    address->sin6_family = AF_INET6;
+    address->sin6_port = htons(head.port);
+    address->sin6_scope_id = head.scope;
+    std::memcpy(&address->sin6_addr, head.client.data(), 16);
+    message.msg_namelen = sizeof *address;
+    in6_pktinfo info{};
+    std::memcpy(&info.ipi6_addr, head.local.data(), 16);
+    info.ipi6_ifindex = head.interface;
+    *item = {CMSG_LEN(sizeof info), IPPROTO_IPV6, IPV6_PKTINFO};
+    std::memcpy(CMSG_DATA(item), &info, sizeof info);
+    message.msg_controllen = CMSG_SPACE(sizeof info);
+  }
+  return retry([&] { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) < 0 ? errno : 0;
+}
+
+}  // namespace nodeplane::dns

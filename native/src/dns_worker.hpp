@@ -1,0 +1,102 @@
+// Layer native. Threads that answer: each has its own SO_REUSEPORT sockets of one listener, reads and writes in batches,
+// and sends from the address that was asked. What the table has no answer for goes into a bounded queue.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dns_counters.hpp"
+#include "dns_table.hpp"
+#include "napi_util.hpp"
+
+namespace nodeplane::dns {
+
+/// Head of a packet between the engine and JavaScript, both ways; the packet follows.
+struct PacketHead {
+  std::uint16_t bytes;
+  std::uint8_t listener;
+  std::uint8_t family;  // 4 or 6
+  std::uint16_t port;   // of the client, host order
+  std::uint16_t pad;
+  std::uint32_t scope;      // of a link-local client
+  std::uint32_t interface;  // of a link-local address asked
+  std::array<std::uint8_t, 16> client;
+  std::array<std::uint8_t, 16> local;
+};
+static_assert(sizeof(PacketHead) == 48);
+
+/// Packets for JavaScript; over the limit they are refused.
+class UpQueue {
+ public:
+  explicit UpQueue(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+  /// `wake` is called when the queue was empty. @returns false when there was no room
+  template <typename Wake>
+  bool push(const PacketHead& head, const std::uint8_t* packet, Wake wake) {
+    const std::lock_guard lock(mutex_);
+    if (bytes_.size() + sizeof head + head.bytes > max_bytes_) return false;
+    const auto* start = reinterpret_cast<const std::uint8_t*>(&head);
+    bytes_.insert(bytes_.end(), start, start + sizeof head);
+    bytes_.insert(bytes_.end(), packet, packet + head.bytes);
+    if (!awake_) {
+      awake_ = true;
+      wake();
+    }
+    return true;
+  }
+  /// Everything that waits; empty: the next packet wakes again.
+  std::vector<std::uint8_t> take() {
+    const std::lock_guard lock(mutex_);
+    awake_ = !bytes_.empty();
+    return std::exchange(bytes_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::uint8_t> bytes_;
+  std::size_t max_bytes_;
+  bool awake_ = false;
+};
+
+/// Opens a UDP socket for one family. On failure errno and `syscall` say why.
+UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall);
+/// Sends one reply as `head` says. @returns 0 or an errno
+int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet);
+
+class Worker {
+ public:
+  Worker(Table& table, UpQueue& queue, Counters& counters, std::function<void()> wake, std::uint8_t listener)
+      : table_(table), queue_(queue), counters_(counters), wake_(std::move(wake)), listener_(listener) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker() { stop(); }
+
+  void add_socket(int family, UniqueFd fd) { sockets_.emplace_back(family, std::move(fd)); }
+  /// @returns false when there is no room for another reader or no descriptor
+  bool start();
+  void stop();
+  /// Descriptor of the family (AF_INET, AF_INET6), -1 when there is none.
+  [[nodiscard]] int socket(int family) const;
+  [[nodiscard]] Counters& counters() { return counters_; }
+
+ private:
+  struct Batch;
+  void run();
+  void serve(int family, int fd, Batch& batch);
+  void count(const Entry& entry, const Query& query, std::size_t sizes[2], int family);
+
+  Table& table_;
+  UpQueue& queue_;
+  Counters& counters_;
+  std::function<void()> wake_;
+  std::uint8_t listener_;
+  std::vector<std::pair<int, UniqueFd>> sockets_;
+  UniqueFd stop_;
+  std::thread thread_;
+  std::uint64_t random_ = 0;
+  int reader_ = -1;
+};
+
+}  // namespace nodeplane::dns

@@ -1,0 +1,60 @@
+/**
+ * Layer dns. For which server blocks the native engine may give the chain's answers again: only where every plugin that
+ * sees a query either does the same for the same question each time, or is done again by the engine (counting, shuffling,
+ * running down TTLs). A Corefile with a `view` is answered by the chain alone.
+ */
+
+import { KubernetesPlugin } from "../plugins/kubernetes/kubernetes.ts";
+import type { Block } from "../server/block.ts";
+import type { Instance } from "../server/instance.ts";
+
+/** `any` is here for its questions are never learned; `file` and `whoami` stand behind kubernetes and are only cached. */
+const REPEATABLE: ReadonlySet<string> = new Set([
+  "any",
+  "bind",
+  "cache",
+  "chaos",
+  "errors",
+  "file",
+  "forward",
+  "health",
+  "kubernetes",
+  "loadbalance",
+  "loop",
+  "prometheus",
+  "ready",
+  "reload",
+  "tls",
+  "transfer",
+]);
+/** With these alone, a name of no zone here stays unanswered: nobody else is asked. */
+const CLOSED: ReadonlySet<string> = new Set(
+  [...REPEATABLE].filter((name) => !["file", "forward"].includes(name)),
+);
+
+export interface EngineBlock {
+  readonly kubernetes: KubernetesPlugin | undefined;
+  readonly shuffles: boolean;
+  readonly counts: boolean;
+  readonly isClosed: boolean;
+}
+
+/** Blocks whose answers may be learned. */
+export function engineBlocks(instance: Instance): ReadonlyMap<Block, EngineBlock> {
+  const found = new Map<Block, EngineBlock>();
+  if (instance.blocks.some((block) => block.viewFilter !== undefined)) return found;
+  for (const block of instance.blocks) {
+    const names = block.directives.map((directive) => directive.name);
+    if (!names.every((name) => REPEATABLE.has(name))) continue;
+    // `prefer` sorts what the engine would shuffle.
+    if (block.directives.some(({ name, options = [] }) => name === "loadbalance" && options.length > 0))
+      continue;
+    found.set(block, {
+      kubernetes: block.plugins.find((plugin) => plugin instanceof KubernetesPlugin),
+      shuffles: names.includes("loadbalance"),
+      counts: names.includes("prometheus"),
+      isClosed: names.every((name) => CLOSED.has(name)),
+    });
+  }
+  return found;
+}

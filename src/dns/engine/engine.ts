@@ -1,0 +1,149 @@
+/**
+ * Layer dns. The native engine in front of the plugin chain: its table follows the cluster and the configuration, its
+ * listeners stand in the place of Node's UDP sockets. Packets that it hands up go through the chain as ever.
+ */
+import { availableParallelism } from "node:os";
+import { isSystemError } from "../../drivers/addon.ts";
+import { openUdpEngine, type UdpEngine, type UpPacket } from "../../drivers/udp-engine/index.ts";
+import type { Client } from "../query.ts";
+import type { Runtime } from "../runtime.ts";
+import type { Instance } from "../server/instance.ts";
+import type { Answered, Reply } from "../server/responder.ts";
+import { UDP_LIMITS } from "../server/udp-listener.ts";
+import { EngineAnswers } from "./engine-answers.ts";
+import { CounterSlots, collectEngineMetrics } from "./engine-metrics.ts";
+import { NameTags } from "./name-tags.ts";
+
+type Respond = (packet: Uint8Array, client: Client) => Reply | Promise<Reply>;
+
+const MAX_TABLE_BYTES = 64 * 1024 * 1024;
+const MAX_THREADS = 4;
+const MAX_LISTENERS = 256;
+
+export class DnsEngine {
+  readonly #engine: UdpEngine;
+  readonly #answers: EngineAnswers;
+  readonly #listeners = new Map<number, EngineListener>();
+  #isConfigured = false;
+
+  /** @returns `undefined` when the addon is not there */
+  static open(runtime: Runtime): DnsEngine | undefined {
+    const opened: DnsEngine[] = [];
+    const engine = openUdpEngine(MAX_TABLE_BYTES, (packet) => opened[0]?.onPacket(packet));
+    if (engine === undefined) return undefined;
+    const made = new DnsEngine(engine, runtime);
+    opened.push(made);
+    return made;
+  }
+
+  constructor(engine: UdpEngine, runtime: Runtime) {
+    this.#engine = engine;
+    const { cluster } = runtime;
+    const slots = new CounterSlots();
+    const tags = new NameTags((tag, generation) => engine.setGeneration(tag, generation));
+    this.#answers = new EngineAnswers({ cluster, tags, slots, publish: (answer) => engine.publish(answer) });
+    engine.setSerial(cluster.serial);
+    cluster.onCommit((changed, batch) => {
+      tags.onCommit(cluster, changed, batch);
+      engine.setSerial(cluster.serial);
+    });
+    collectEngineMetrics(runtime.metrics, engine, slots);
+  }
+
+  /** A new configuration answers: what the old one said is forgotten. */
+  use(instance: Instance): void {
+    this.#answers.use(instance);
+    if (this.#isConfigured) this.#engine.flush();
+    this.#isConfigured = true;
+  }
+
+  learn(answered: Answered): void {
+    this.#answers.learn(answered);
+  }
+
+  /** @returns `undefined` when there are too many listeners */
+  listener(respond: Respond): EngineListener | undefined {
+    let id = 0;
+    while (this.#listeners.has(id)) id++;
+    if (id >= MAX_LISTENERS) return undefined;
+    const listener = new EngineListener(id, this.#engine, respond, () => this.#listeners.delete(id));
+    this.#listeners.set(id, listener);
+    return listener;
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+
+  onPacket(packet: UpPacket): void {
+    this.#listeners.get(packet.listener)?.onPacket(packet);
+  }
+}
+
+/** One address of the engine, with the limits of {@link UDP_LIMITS} on what waits in the chain. */
+export class EngineListener {
+  readonly id: number;
+  readonly #engine: UdpEngine;
+  readonly #respond: Respond;
+  readonly #onClose: () => void;
+  readonly #perClient = new Map<string, number>();
+  #port = 0;
+  #pending = 0;
+  #isClosed = false;
+
+  constructor(id: number, engine: UdpEngine, respond: Respond, onClose: () => void) {
+    this.id = id;
+    this.#engine = engine;
+    this.#respond = respond;
+    this.#onClose = onClose;
+  }
+
+  get pending(): number {
+    return this.#pending;
+  }
+
+  /** @throws the system's error when the address cannot be had */
+  open(host: string, port: number): void {
+    this.#port = port;
+    try {
+      this.#engine.listen(this.id, host, port, Math.min(MAX_THREADS, availableParallelism()));
+    } catch (error) {
+      this.close();
+      throw isSystemError(error) ? new Error(`${error.syscall} ${error.code} ${host}:${port}`) : error;
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#engine.unlisten(this.id);
+    this.#onClose();
+  }
+
+  onPacket(packet: UpPacket): void {
+    const { address, port, localAddress } = packet;
+    const waiting = this.#perClient.get(address) ?? 0;
+    if (this.#pending >= UDP_LIMITS.maxPending || waiting >= UDP_LIMITS.maxPendingPerClient) return;
+    const client: Client = { transport: "udp", address, port, localAddress, localPort: this.#port };
+    const reply = this.#respond(packet.bytes, client);
+    if (!(reply instanceof Promise)) {
+      if (reply instanceof Buffer) this.#engine.reply(packet, reply);
+      return;
+    }
+    this.#pending++;
+    this.#perClient.set(address, waiting + 1);
+    reply
+      .then((bytes) => {
+        if (bytes instanceof Buffer && !this.#isClosed) this.#engine.reply(packet, bytes);
+      })
+      .finally(() => this.#done(address))
+      .catch(() => undefined);
+  }
+
+  #done(address: string): void {
+    this.#pending--;
+    const waiting = (this.#perClient.get(address) ?? 1) - 1;
+    if (waiting === 0) this.#perClient.delete(address);
+    else this.#perClient.set(address, waiting);
+  }
+}

@@ -1,0 +1,180 @@
+/** Layer drivers. The engine of the native addon. Packets come in batches, replies that are there at once leave in one. */
+import { ipFromBytes } from "../../model/ip.ts";
+import { addon, type DnsEngine } from "../addon.ts";
+import type { EngineAnswer, EngineCounters, SlotCounters, UdpEngine, UpPacket } from "./driver.ts";
+
+const ROUTE_BYTES = 48;
+const RECORD_BYTES = 64;
+/** Entries, bytes and five totals stand before the slots. */
+const HEAD_NUMBERS = 7;
+const SIZE_BUCKETS = 15;
+const DURATION_BUCKETS = 17;
+const SLOT_NUMBERS = 6 + 2 * SIZE_BUCKETS + DURATION_BUCKETS;
+/** Packets taken up before the event loop gets its turn. */
+const MAX_TURN = 512;
+
+export class NativeUdpEngine implements UdpEngine {
+  readonly #engine: DnsEngine;
+  readonly #onPacket: (packet: UpPacket) => void;
+  readonly #waiting: Uint8Array[] = [];
+  #at = 0;
+  #replies: Uint8Array[] = [];
+  #isTaking = false;
+  #isClosed = false;
+
+  /** @throws {NodeplaneError} ADDON_MISSING */
+  constructor(maxBytes: number, onPacket: (packet: UpPacket) => void) {
+    this.#onPacket = onPacket;
+    this.#engine = addon().dnsEngineOpen(maxBytes, () => this.#turn());
+  }
+
+  listen(listener: number, host: string, port: number, threads: number): void {
+    addon().dnsEngineListen(this.#engine, listener, host, port, threads);
+  }
+
+  unlisten(listener: number): void {
+    addon().dnsEngineUnlisten(this.#engine, listener);
+  }
+
+  publish(answer: EngineAnswer): void {
+    addon().dnsEnginePublish(this.#engine, encodeAnswer(answer));
+  }
+
+  setGeneration(tag: number, generation: number): void {
+    addon().dnsEngineGeneration(this.#engine, tag, generation);
+  }
+
+  setSerial(serial: number): void {
+    addon().dnsEngineSerial(this.#engine, serial);
+  }
+
+  flush(): void {
+    addon().dnsEngineFlush(this.#engine);
+  }
+
+  reply(to: UpPacket, bytes: Uint8Array): void {
+    if (this.#isClosed) return;
+    const route = Buffer.from(to.route);
+    route.writeUInt16LE(bytes.length, 0);
+    this.#replies.push(route, bytes);
+    if (!this.#isTaking) this.#send();
+  }
+
+  counters(): EngineCounters {
+    return readCounters(addon().dnsEngineCounters(this.#engine));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    addon().dnsEngineClose(this.#engine);
+  }
+
+  #turn(): void {
+    if (this.#isClosed) return;
+    if (this.#waiting.length === 0) {
+      const taken = addon().dnsEngineTake(this.#engine);
+      if (taken.length === 0) return;
+      this.#waiting.push(taken);
+      this.#at = 0;
+    }
+    const batch = this.#waiting[0] ?? new Uint8Array();
+    this.#isTaking = true;
+    try {
+      for (let i = 0; i < MAX_TURN && this.#at < batch.length; i++) {
+        const packet = readPacket(batch, this.#at);
+        this.#at += ROUTE_BYTES + packet.bytes.length;
+        this.#onPacket(packet);
+      }
+    } finally {
+      this.#isTaking = false;
+      this.#send();
+    }
+    if (this.#at >= batch.length) this.#waiting.length = 0;
+    setImmediate(() => this.#turn());
+  }
+
+  #send(): void {
+    if (this.#replies.length === 0) return;
+    const packets = Buffer.concat(this.#replies);
+    this.#replies = [];
+    addon().dnsEngineSend(this.#engine, packets);
+  }
+}
+
+/** Layout: PacketHead in native/src/dns_worker.hpp. */
+function readPacket(batch: Uint8Array, at: number): UpPacket {
+  const route = batch.subarray(at, at + ROUTE_BYTES);
+  const length = u16(route, 0);
+  const size = route[3] === 4 ? 4 : 16;
+  return {
+    listener: route[2] ?? 0,
+    bytes: batch.subarray(at + ROUTE_BYTES, at + ROUTE_BYTES + length),
+    address: addressText(route.subarray(16, 16 + size)),
+    port: u16(route, 4),
+    localAddress: addressText(route.subarray(32, 32 + size)),
+    route,
+  };
+}
+
+function u16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8);
+}
+
+function addressText(bytes: Uint8Array): string {
+  return bytes.length === 4 ? bytes.join(".") : (ipFromBytes(bytes) ?? "");
+}
+
+function encodeAnswer(answer: EngineAnswer): Uint8Array {
+  const ttls = answer.ageing?.ttlOffsets ?? [];
+  const record = Buffer.alloc(RECORD_BYTES + 2 * ttls.length + answer.image.length);
+  record[0] = answer.listener;
+  record[1] = answer.keyFlags;
+  record.writeUInt16LE(answer.type, 2);
+  record.writeUInt16LE(answer.counter, 4);
+  record.writeUInt16LE(answer.serialAt ?? 0, 6);
+  record.writeUInt16LE(answer.rotate?.at ?? 0, 8);
+  record.writeUInt16LE(answer.rotate?.count ?? 0, 10);
+  record[12] = answer.rotate?.stride ?? 0;
+  record[13] = ttls.length;
+  record[14] = answer.tags.length;
+  record.writeBigInt64LE(BigInt(answer.ageing?.baseMs ?? 0), 16);
+  record.writeBigInt64LE(BigInt(Math.ceil(answer.expiresMs ?? 0)), 24);
+  for (const [i, { tag, generation }] of answer.tags.entries()) {
+    record.writeUInt16LE(tag, 32 + 2 * i);
+    record.writeUInt32LE(generation, 40 + 4 * i);
+  }
+  record.writeUInt16LE(answer.image.length, 56);
+  for (const [i, offset] of ttls.entries()) record.writeUInt16LE(offset, RECORD_BYTES + 2 * i);
+  record.set(answer.image, RECORD_BYTES + 2 * ttls.length);
+  return record;
+}
+
+function readCounters(numbers: Float64Array): EngineCounters {
+  const at = (index: number): number => numbers[index] ?? 0;
+  return {
+    entries: at(0),
+    bytes: at(1),
+    received: at(2),
+    answered: at(3),
+    handedUp: at(4),
+    overload: at(5),
+    sendFailed: at(6),
+    slot: (index) => readSlot(numbers.subarray(HEAD_NUMBERS + index * SLOT_NUMBERS)),
+  };
+}
+
+function readSlot(numbers: Float64Array): SlotCounters {
+  const [ipv4 = 0, ipv6 = 0, dnssec = 0, requestBytes = 0, replyBytes = 0, nanoseconds = 0] = numbers;
+  const sizes = 6 + SIZE_BUCKETS;
+  return {
+    ipv4,
+    ipv6,
+    dnssec,
+    requestBytes,
+    replyBytes,
+    seconds: nanoseconds / 1e9,
+    requestSizes: numbers.slice(6, sizes),
+    replySizes: numbers.slice(sizes, sizes + SIZE_BUCKETS),
+    durations: numbers.slice(sizes + SIZE_BUCKETS, SLOT_NUMBERS),
+  };
+}
