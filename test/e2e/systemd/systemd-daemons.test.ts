@@ -11,11 +11,10 @@ const UNITS = [
 ] as const;
 const [CONTROL_PLANE, AGENT, DNS] = UNITS;
 
-/** Nothing of the boot pulls in mounts or a network; the checkout that is tested may lie below /root. */
+/** Nothing of the boot pulls in mounts or a network. */
 const dropIn = (unit: string) => `[Unit]
 DefaultDependencies=no
 [Service]
-ProtectHome=read-only
 StandardOutput=file:/tmp/${unit}.log
 StandardError=file:/tmp/${unit}.log
 `;
