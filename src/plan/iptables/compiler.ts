@@ -121,6 +121,11 @@ export class IptablesCompiler {
     const undo: { readonly key: string; readonly before: Programmed | undefined }[] = [];
     const removed: string[] = [];
     const written: { readonly key: string; readonly chain: OwnChain }[] = [];
+    // Nothing is programmed yet: what size it will be can be known before any rule is written.
+    if (this.#units.size === 0) {
+      const endpoints = changes.reduce((sum, { unit }) => sum + (unit === undefined ? 0 : sizeOf(unit)), 0);
+      this.#isLarge = endpoints > LARGE_CLUSTER_ENDPOINTS;
+    }
     for (const { key, unit } of changes) {
       const before = this.#units.get(key);
       const after = unit === undefined ? undefined : this.#compile(unit);
@@ -218,7 +223,8 @@ export class IptablesCompiler {
 
   #set(key: string, programmed: Programmed | undefined): void {
     const before = this.#units.get(key);
-    this.#endpoints += (programmed?.rules.endpoints ?? 0) - (before?.rules.endpoints ?? 0);
+    const sizeBefore = before === undefined ? 0 : sizeOf(before.unit);
+    this.#endpoints += (programmed === undefined ? 0 : sizeOf(programmed.unit)) - sizeBefore;
     this.#chains += (programmed?.rules.chains.length ?? 0) - (before?.rules.chains.length ?? 0);
     if ((before === undefined) !== (programmed === undefined)) this.#order = undefined;
     if (programmed === undefined) this.#units.delete(key);
@@ -229,6 +235,11 @@ export class IptablesCompiler {
     this.#order ??= [...this.#units.keys()].sort();
     return this.#order;
   }
+}
+
+/** Endpoints of a unit, as they count for the size of the cluster. */
+function sizeOf(unit: Unit): number {
+  return Math.max(unit.cluster.length, unit.local.length);
 }
 
 function equalRules(a: readonly string[] | undefined, b: readonly string[]): boolean {

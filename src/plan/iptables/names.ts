@@ -2,7 +2,7 @@
  * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
  * Source: facts/kube-proxy-behaviour.md section 2.1.
  */
-import { formatDestination, type PackedDestination, PROTOCOL_NUMBERS } from "../packed.ts";
+import { PROTOCOL_NUMBERS } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";
 import { sha256 } from "./sha256.ts";
 
@@ -46,21 +46,16 @@ export function portLabel(shape: Pick<UnitShape, "namespace" | "service" | "port
   return shape.portName === "" ? service : `${service}:${shape.portName}`;
 }
 
-/** First 16 characters of the base32 form (RFC 4648) of the SHA-256 of `text`. */
+/** First 16 characters of the base32 form (RFC 4648) of the SHA-256 of `text`: its first 80 bits. */
 export function chainHash(text: string): string {
-  const bytes = sha256(text);
+  const words = sha256(text);
   let hash = "";
-  let bits = 0;
-  let value = 0;
-  for (const byte of bytes) {
-    value = (value << 8) | byte;
-    bits += 8;
-    while (bits >= 5) {
-      bits -= 5;
-      hash += BASE32[(value >>> bits) & 31] ?? "";
-    }
-    value &= 31;
-    if (hash.length >= HASH_CHARACTERS) return hash.slice(0, HASH_CHARACTERS);
+  for (let i = 0; i < HASH_CHARACTERS; i++) {
+    const at = i * 5;
+    const word = words[at >> 5] ?? 0;
+    const over = (at & 31) + 5 - 32;
+    const value = over <= 0 ? word >>> -over : (word << over) | ((words[(at >> 5) + 1] ?? 0) >>> (32 - over));
+    hash += BASE32[value & 31] ?? "";
   }
   return hash;
 }
@@ -70,8 +65,9 @@ export function serviceHash(shape: UnitShape): string {
   return chainHash(portLabel(shape) + protocolName(shape));
 }
 
-export function endpointChain(shape: UnitShape, destination: PackedDestination): string {
-  return `KUBE-SEP-${chainHash(portLabel(shape) + protocolName(shape) + formatDestination(destination))}`;
+/** @param endpoint `address:port`, IPv6 in brackets */
+export function endpointChain(shape: UnitShape, endpoint: string): string {
+  return `KUBE-SEP-${chainHash(portLabel(shape) + protocolName(shape) + endpoint)}`;
 }
 
 export function isServiceChain(name: string): boolean {

@@ -26,7 +26,6 @@ export interface CompiledUnit {
   readonly shape: UnitShape;
   readonly hasAny: boolean;
   readonly lacksLocal: { readonly internal: boolean; readonly external: boolean };
-  readonly endpoints: number;
   readonly natServices: readonly string[];
   readonly natNodePorts: readonly string[];
   readonly filterServices: readonly string[];
@@ -40,10 +39,23 @@ function comment(text: string): string {
   return `-m comment --comment "${text}"`;
 }
 
-/** In the order of kube-proxy, which sorts `address:port` as text. */
-function inTextOrder(targets: readonly Target[]): readonly Target[] {
-  const keyed = targets.map((target) => ({ target, text: formatDestination(target.destination) }));
-  return keyed.sort((a, b) => (a.text < b.text ? -1 : 1)).map(({ target }) => target);
+interface NamedEndpoint {
+  readonly target: Target;
+  /** `address:port`, IPv6 in brackets. */
+  readonly text: string;
+  readonly chain: string;
+}
+
+/** Each endpoint once, in the order of kube-proxy, which sorts `address:port` as text. */
+function nameEndpoints(unit: Unit): readonly NamedEndpoint[] {
+  const named = new Map<string, NamedEndpoint>();
+  for (const set of [unit.cluster, unit.local])
+    for (const target of set) {
+      if (named.has(target.destination)) continue;
+      const text = formatDestination(target.destination);
+      named.set(target.destination, { target, text, chain: endpointChain(unit.shape, text) });
+    }
+  return [...named.values()].sort((a, b) => (a.text < b.text ? -1 : 1));
 }
 
 class UnitWriter {
@@ -53,6 +65,7 @@ class UnitWriter {
   readonly #label: string;
   readonly #protocol: string;
   readonly #hash: string;
+  readonly #endpoints: readonly NamedEndpoint[];
   readonly #chains: OwnChain[] = [];
 
   constructor(unit: Unit, context: UnitContext) {
@@ -62,6 +75,7 @@ class UnitWriter {
     this.#label = portLabel(unit.shape);
     this.#protocol = `-m ${protocolName(unit.shape)} -p ${protocolName(unit.shape)}`;
     this.#hash = serviceHash(unit.shape);
+    this.#endpoints = nameEndpoints(unit);
   }
 
   compile(): CompiledUnit {
@@ -97,7 +111,6 @@ class UnitWriter {
         internal: hasAny && shape.internalPolicy === "Local" && local.length === 0,
         external: hasAny && shape.externalPolicy === "Local" && externals.length > 0 && local.length === 0,
       },
-      endpoints: Math.max(cluster.length, local.length),
       chains: this.#chains,
       ...lines,
     };
@@ -190,13 +203,13 @@ class UnitWriter {
   #choices(targets: readonly Target[]): readonly string[] {
     const seconds = this.#shape.affinitySeconds;
     const rules: string[] = [];
-    const named = inTextOrder(targets).map((target) => ({
-      slots: target.slots,
-      chain: endpointChain(this.#shape, target.destination),
-      text: this.#context.isLarge
-        ? ""
-        : `${comment(`${this.#label} -> ${formatDestination(target.destination)}`)} `,
-    }));
+    const slotsOf = new Map(targets.map((target) => [target.destination, target.slots]));
+    const named = this.#endpoints.flatMap(({ target, chain, text: endpoint }) => {
+      const slots = slotsOf.get(target.destination);
+      if (slots === undefined) return [];
+      const text = this.#context.isLarge ? "" : `${comment(`${this.#label} -> ${endpoint}`)} `;
+      return [{ slots, chain, text }];
+    });
     if (seconds > 0) {
       for (const { chain, text } of named)
         rules.push(`${text}-m recent --name ${chain} --rcheck --seconds ${seconds} --reap -j ${chain}`);
@@ -239,16 +252,13 @@ class UnitWriter {
   }
 
   #endpointChains(): void {
-    const made = new Set<string>();
     const text = this.#context.isLarge ? "" : `${comment(this.#label)} `;
-    for (const { destination } of inTextOrder([...this.#unit.cluster, ...this.#unit.local])) {
-      if (made.has(destination)) continue;
-      made.add(destination);
-      const name = endpointChain(this.#shape, destination);
+    for (const { chain: name, text: endpoint } of this.#endpoints) {
       const remember = this.#shape.affinitySeconds > 0 ? `-m recent --name ${name} --set ` : "";
+      const address = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
       const rules = [
-        `${text}-s ${unpackIp(destination.slice(0, -2))} -j KUBE-MARK-MASQ`,
-        `${text}${remember}${this.#protocol} -j DNAT --to-destination ${formatDestination(destination)}`,
+        `${text}-s ${address} -j KUBE-MARK-MASQ`,
+        `${text}${remember}${this.#protocol} -j DNAT --to-destination ${endpoint}`,
       ];
       this.#chains.push({ name, rules });
     }
