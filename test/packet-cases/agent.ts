@@ -8,7 +8,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentConfig, FixtureService, Mode, Topology } from "./case-file.ts";
-import { objectsText } from "./objects.ts";
+import { type NodeFields, objectsText } from "./objects.ts";
 import type { PacketTopology } from "./topology.ts";
 
 const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");
@@ -58,6 +58,8 @@ export class AgentUnderTest {
     config: AgentConfig,
     { mode, variant }: { readonly mode: Mode; readonly variant?: string },
     folder: string,
+    /** Further fields of the KubeProxyConfiguration. */
+    more: Readonly<Record<string, unknown>> = {},
   ) {
     this.#topology = topology;
     this.#folder = folder;
@@ -65,7 +67,7 @@ export class AgentUnderTest {
     mkdirSync(join(folder, "objects"), { recursive: true });
     this.#write([], undefined);
     const configFile = join(folder, "config.yaml");
-    writeFileSync(configFile, JSON.stringify(configuration(topology, config, mode)));
+    writeFileSync(configFile, JSON.stringify({ ...configuration(topology, config, mode), ...more }));
     const log = openSync(join(folder, "agent.log"), "a");
     this.#child = network.namespaces.spawn(
       "node",
@@ -92,10 +94,19 @@ export class AgentUnderTest {
     return readFileSync(join(this.#folder, "agent.log"), "utf8").trimEnd().split("\n").slice(-5).join("\n");
   }
 
+  /** Replaces all objects and does not wait. */
+  write(services: readonly FixtureService[], node: NodeFields = {}): void {
+    this.#write(services, undefined, node);
+  }
+
   /** Replaces all objects and waits until they are in the kernel. @throws when that takes too long */
-  async apply(services: readonly FixtureService[], zone: string | undefined): Promise<void> {
+  async apply(
+    services: readonly FixtureService[],
+    zone: string | undefined,
+    node: NodeFields = {},
+  ): Promise<void> {
     const before = await this.#programmed();
-    this.#write(services, zone);
+    this.#write(services, zone, node);
     const deadline = Date.now() + PROGRAMMED_TIMEOUT_MS;
     for (;;) {
       const now = await this.#programmed();
@@ -132,10 +143,10 @@ export class AgentUnderTest {
     clearTimeout(timer);
   }
 
-  #write(services: readonly FixtureService[], zone: string | undefined): void {
+  #write(services: readonly FixtureService[], zone: string | undefined, node: NodeFields = {}): void {
     const path = join(this.#folder, "objects", "objects.jsonl");
     const fresh = join(this.#folder, "objects.new");
-    writeFileSync(fresh, objectsText(this.#topology, services, zone, ++this.#stamp));
+    writeFileSync(fresh, objectsText(this.#topology, services, zone, ++this.#stamp, node));
     renameSync(fresh, path);
   }
 

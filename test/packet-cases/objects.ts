@@ -65,6 +65,12 @@ function endpoint(item: FixtureEndpoint, nodeName: string): Json {
   };
 }
 
+/** What a case says of the Node beside its zone. */
+export interface NodeFields {
+  readonly taints?: readonly string[];
+  readonly isDeleting?: boolean;
+}
+
 /**
  * Text of the objects file. `stamp` makes each file differ from the one before, so that the agent reports a new revision.
  */
@@ -73,6 +79,7 @@ export function objectsText(
   services: readonly FixtureService[],
   zone: string | undefined,
   stamp: number,
+  node: NodeFields = {},
 ): string {
   const { addresses, nodeName, zoneLabel, serviceCidrs } = topology;
   const nodeAddresses = [addresses["node"], addresses["node_v6"]].filter((address) => address !== undefined);
@@ -80,8 +87,13 @@ export function objectsText(
     {
       apiVersion: "v1",
       kind: "Node",
-      metadata: { name: nodeName, uid: "node", labels: zone === undefined ? {} : { [zoneLabel]: zone } },
-      spec: {},
+      metadata: {
+        name: nodeName,
+        uid: "node",
+        labels: zone === undefined ? {} : { [zoneLabel]: zone },
+        ...(node.isDeleting === true ? { deletionTimestamp: "2026-01-02T00:00:00Z" } : {}),
+      },
+      spec: { taints: (node.taints ?? []).map((key) => ({ key, effect: "NoSchedule" })) },
       status: { addresses: nodeAddresses.map((address) => ({ type: "InternalIP", address })) },
     },
     {

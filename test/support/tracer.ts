@@ -208,7 +208,7 @@ export class Tracer {
         case "counter":
           break;
         default:
-          throw new Error(`unknown statement ${statement.kind}`);
+          throw new Error(`unknown statement ${JSON.stringify(statement satisfies never)}`);
       }
     }
     return undefined;

@@ -1,0 +1,123 @@
+/**
+ * The cases of packet-cases.yaml about what the agent writes and leaves, by their ids. NODEPLANE_TEST_MODE chooses the mode.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { after, before, beforeEach, suite, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FixtureService } from "../packet-cases/case-file.ts";
+import { eventually, modeUnderTest, Scene, withEndpoints } from "../packet-cases/scene.ts";
+
+const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");
+const MODE = modeUnderTest();
+const NFTABLES_ONLY = MODE === "nftables" ? {} : { skip: `mode ${MODE}` };
+/** A rule that somebody else has. */
+const FOREIGN =
+  "table ip somebody {\nchain input {\ntype filter hook input priority 10\nip saddr 192.0.2.99 drop\n}\n}\n";
+
+suite("stateful: what the agent writes", () => {
+  let scene: Scene;
+  let web: FixtureService;
+  let other: FixtureService;
+
+  before(async () => {
+    scene = new Scene(["general", "affinity"]);
+    web = scene.fixture("general", "svc1");
+    other = scene.fixture("general", "svc2");
+    await scene.listen(other.endpoints, "TCP", 80);
+    await scene.startAgent();
+  });
+  beforeEach(() => scene.apply([web, other]));
+  after(() => scene.close());
+
+  const inNode = (command: string, args: readonly string[], input = ""): string => {
+    const result = spawnSync("ip", ["netns", "exec", scene.network.netns("node"), command, ...args], {
+      input,
+      encoding: "utf8",
+      maxBuffer: 64 << 20,
+    });
+    assert.equal(result.status, 0, `${command} ${args.join(" ")}: ${result.stderr}`);
+    return result.stdout;
+  };
+  const reaches = async () => (await scene.connect("pod", "172.30.0.41", 80, 4)).others.length === 0;
+
+  /** Transactions that nft shows while `action` runs: the lines of each. */
+  const transactions = async (action: () => Promise<void>): Promise<readonly (readonly string[])[]> => {
+    const monitor = scene.network.namespaces.spawn("node", "nft", ["monitor"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    monitor.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    await sleep(300);
+    await action();
+    await sleep(300);
+    monitor.kill("SIGKILL");
+    const done = text.split(/^# new generation .*$/m);
+    return done
+      .map((lines) => lines.split("\n").filter((line) => line !== ""))
+      .filter((lines) => lines.length > 0);
+  };
+
+  test("rules-flushed", async () => {
+    assert.ok(await reaches());
+    inNode("nft", ["flush", "ruleset"]);
+    if (MODE === "iptables") {
+      for (const tool of ["iptables-legacy", "iptables"]) {
+        inNode(tool, ["-t", "nat", "-F"]);
+        inNode(tool, ["-F"]);
+      }
+    }
+    const started = Date.now();
+    await eventually("rules are back", MODE === "nftables" ? 2_000 : 35_000, reaches);
+    assert.ok(Date.now() - started > 0);
+  });
+
+  test("partial-sync", NFTABLES_ONLY, async () => {
+    const [first] = other.endpoints;
+    assert.ok(first !== undefined);
+    const written = await transactions(() => scene.apply([web, withEndpoints(other, [first])]));
+    const lines = written.flat();
+    assert.ok(lines.length > 0, "nothing was written");
+    const foreign = lines.filter((line) => !/172\.30\.0\.42|10\.180\.2\.1/.test(line));
+    assert.deepEqual(foreign, [], "only what belongs to the changed service");
+    assert.ok(await reaches());
+  });
+
+  test("stale-chain-delay", NFTABLES_ONLY, async () => {
+    const sticky = scene.fixture("affinity");
+    const count = () =>
+      inNode("nft", ["list", "chains"])
+        .split("\n")
+        .filter((line) => line.includes("chain ")).length;
+    const before = count();
+    await scene.apply([sticky]);
+    assert.ok(count() > before, "a service with affinity has chains");
+    const written = await transactions(() => scene.apply([]));
+    const isAt = (pattern: RegExp) => written.findIndex((lines) => lines.some((line) => pattern.test(line)));
+    const left = isAt(/^delete element .* frontends .*affinity-internal\/ns1\/svc1/);
+    const removed = isAt(/^delete chain .*affinity-cluster\/ns1\/svc1/);
+    assert.ok(left >= 0 && removed >= 0, written.map((lines) => lines.join("\n")).join("\n--\n"));
+    assert.ok(
+      removed > left,
+      "traffic is led away in an earlier transaction than the one that removes chains",
+    );
+    assert.equal(count(), before);
+  });
+
+  test("cleanup-flag", async () => {
+    inNode("nft", ["-f", "-"], FOREIGN);
+    await scene.agent.stop();
+    const foreign = inNode("nft", ["list", "table", "ip", "somebody"]);
+    inNode(EXECUTABLE, ["cleanup", "--state-dir", "/nonexistent", "--socket", "/nonexistent/agent.sock"]);
+    const left = inNode("nft", ["list", "ruleset"]);
+    assert.ok(!/nodeplane|kube-proxy|KUBE-/.test(left), left);
+    for (const tool of ["iptables-save", "iptables-legacy-save", "ip6tables-save", "ip6tables-legacy-save"])
+      assert.ok(!inNode(tool, []).includes("KUBE-"), tool);
+    assert.ok(!inNode("ip", ["link"]).includes("kube-ipvs0"));
+    assert.equal(inNode("nft", ["list", "table", "ip", "somebody"]), foreign);
+    assert.ok(!(await reaches()), "the service is gone");
+  });
+});

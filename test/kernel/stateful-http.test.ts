@@ -1,0 +1,146 @@
+/**
+ * The http cases of packet-cases.yaml, by their ids: what the agent answers on its health address and on
+ * healthCheckNodePorts. NODEPLANE_TEST_MODE chooses the mode.
+ */
+import assert from "node:assert/strict";
+import { after, before, beforeEach, suite, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FixtureService } from "../packet-cases/case-file.ts";
+import { eventually, modeUnderTest, Scene, withEndpoints } from "../packet-cases/scene.ts";
+
+const SYNC_PERIOD_MS = 1_000;
+const TAINT = "ToBeDeletedByClusterAutoscaler";
+/** How an agent is kept from writing: its table belongs to another process, or the lock is held. */
+const STUCK = modeUnderTest() === "nftables" ? {} : { skip: "the table is held in nftables mode only" };
+
+interface Answer {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** One request from the node itself; status 0 when nobody listens. */
+async function request(scene: Scene, address: string): Promise<Answer> {
+  const flow = await scene.flow("node", "http", `http://${address}`);
+  const [line = ""] = flow.lines;
+  const status = Number.parseInt(line, 10);
+  if (Number.isNaN(status)) return { status: 0, body: {} };
+  const text = line.slice(4);
+  return { status, body: text.startsWith("{") ? (JSON.parse(text) as Answer["body"]) : {} };
+}
+
+suite("http: health of services and agent", () => {
+  let scene: Scene;
+  let service: FixtureService;
+  const mode = modeUnderTest();
+
+  before(async () => {
+    scene = new Scene(["etp_local"], { [mode]: { syncPeriod: `${SYNC_PERIOD_MS}ms` } });
+    service = scene.fixture("etp_local");
+    await scene.startAgent();
+  });
+  beforeEach(() => scene.apply([service]));
+  after(() => scene.close());
+
+  const settles = (address: string, status: number) =>
+    eventually(`${address} answers ${status}`, 6_000, async () => {
+      const answer = await request(scene, address);
+      return answer.status === status ? answer : undefined;
+    });
+
+  test("hc-local-ready", async () => {
+    const { body } = await settles("192.168.0.2:30000/any/path", 200);
+    assert.equal(body["localEndpoints"], 1);
+    assert.equal(body["serviceProxyHealthy"], true);
+    assert.deepEqual(body["service"], { namespace: service.namespace, name: service.name });
+  });
+
+  test("hc-only-terminating", async () => {
+    const ending = service.endpoints.map((e) => (e.local ? { ...e, ready: false, terminating: true } : e));
+    const own = ending.filter((e) => e.local);
+    await scene.listen(own, "TCP", 80);
+    await scene.apply([withEndpoints(service, ending)]);
+    const { body } = await settles("192.168.0.2:30000", 503);
+    assert.equal(body["localEndpoints"], 0);
+    const { backends, others } = await scene.connect("ext", "192.168.0.2", 3001, 10);
+    assert.deepEqual([backends, others], [[`${own[0]?.addr}:80`], []]);
+  });
+
+  test("hc-agent-nodedeleting, healthz-taint", async () => {
+    for (const node of [{ taints: [TAINT] }, { isDeleting: true }]) {
+      await scene.apply([service], node);
+      const { body } = await settles("127.0.0.1:10256/healthz", 503);
+      assert.equal(body["nodeEligible"], false);
+      assert.equal((await request(scene, "192.168.0.2:30000")).status, 200);
+      assert.equal((await request(scene, "127.0.0.1:10256/livez")).status, 200);
+      await scene.apply([service]);
+      await settles("127.0.0.1:10256/healthz", 200);
+    }
+  });
+
+  test("hc-port-change", async () => {
+    await scene.apply([{ ...service, spec: { ...service.spec, healthCheckNodePort: 30_001 } }]);
+    await settles("192.168.0.2:30001", 200);
+    await settles("192.168.0.2:30000", 0);
+  });
+
+  test("hc-bind", async () => {
+    const isBound = modeUnderTest() === "nftables";
+    await settles("192.168.0.2:30000", 200);
+    // nodePortAddresses names 192.168.0.2 in nftables mode and nothing in the others.
+    assert.equal((await request(scene, "127.0.0.1:30000")).status, isBound ? 0 : 200);
+    assert.equal((await request(scene, "192.168.1.2:30000")).status, isBound ? 0 : 200);
+  });
+
+  test("hc-agent-stale, healthz-stale, livez-stale", STUCK, async () => {
+    const release = await hold(scene);
+    scene.agent.write([
+      withEndpoints(
+        service,
+        service.endpoints.filter((e) => e.local),
+      ),
+    ]);
+    await eventually("unhealthy", 4 * SYNC_PERIOD_MS + 6_000, async () => {
+      const { status, body } = await request(scene, "192.168.0.2:30000");
+      return status === 503 && body["serviceProxyHealthy"] === false && body["localEndpoints"] === 1;
+    });
+    assert.equal((await request(scene, "127.0.0.1:10256/healthz")).status, 503);
+    assert.equal((await request(scene, "127.0.0.1:10256/livez")).status, 503);
+    release();
+    await settles("127.0.0.1:10256/healthz", 200);
+    await settles("192.168.0.2:30000", 200);
+  });
+});
+
+suite("http: before the first sync", STUCK, () => {
+  test("healthz-starting", async () => {
+    const scene = new Scene(["etp_local"]);
+    try {
+      await hold(scene);
+      await scene.startAgent({ wait: false, services: [scene.fixture("etp_local")] });
+      await eventually(
+        "an answer",
+        10_000,
+        async () => (await request(scene, "127.0.0.1:10256/livez")).status > 0,
+      );
+      await sleep(500);
+      assert.equal((await request(scene, "127.0.0.1:10256/readyz")).status, 503, "nothing is programmed yet");
+      assert.equal((await request(scene, "127.0.0.1:10256/healthz")).status, 200);
+    } finally {
+      await scene.close();
+    }
+  });
+});
+
+/** Makes the agent's table belong to a process that lives until the function returned is called. */
+async function hold(scene: Scene): Promise<() => void> {
+  const holder = scene.network.namespaces.spawn("node", "nft", ["-i"], {
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  holder.stdin?.write("add table ip nodeplane\ndelete table ip nodeplane\nadd table ip nodeplane { flags owner; }\n");
+  await eventually("the table is held", 3000, () => {
+    const tables = scene.network.namespaces.run("node", "nft", "-a", "list", "tables");
+    return tables.includes("nodeplane") && holder.exitCode === null;
+  });
+  await sleep(200);
+  return () => holder.kill("SIGKILL");
+}

@@ -1,0 +1,230 @@
+/**
+ * Packet cases: a scene for cases in several steps: network, agent and flows that last. One scene serves many cases; each
+ * begins with objects of its own.
+ */
+import type { ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AgentUnderTest } from "./agent.ts";
+import type {
+  AgentConfig,
+  CaseFile,
+  FixtureEndpoint,
+  FixturePort,
+  FixtureService,
+  Mode,
+  Protocol,
+} from "./case-file.ts";
+import { MODES, readCaseFile } from "./case-file.ts";
+import { answersIn } from "./judge.ts";
+import { NetProbe } from "./netprobe.ts";
+import type { NodeFields } from "./objects.ts";
+import { PacketTopology } from "./topology.ts";
+
+const FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
+const TOOL = join(import.meta.dirname, "flow-tool.ts");
+const POLL_MS = 20;
+
+/** Mode under test: NODEPLANE_TEST_MODE, nftables if it is not set; NODEPLANE_TEST_VARIANT that of iptables. */
+export function modeUnderTest(): Mode {
+  const wanted = process.env["NODEPLANE_TEST_MODE"] ?? "nftables";
+  const mode = MODES.find((name) => name === wanted);
+  if (mode === undefined) throw new Error(`NODEPLANE_TEST_MODE must be one of ${MODES.join(", ")}`);
+  return mode;
+}
+
+/** Waits until `check` returns something. @throws after `timeoutMs` */
+export async function eventually<T>(
+  what: string,
+  timeoutMs: number,
+  check: () => T | undefined | false | Promise<T | undefined | false>,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const result = await check();
+    if (result !== undefined && result !== false) return result;
+    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** A process in a namespace whose lines are kept. */
+export class Flow {
+  readonly lines: string[] = [];
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    if (child.stdout !== null)
+      createInterface({ input: child.stdout }).on("line", (line) => this.lines.push(line));
+  }
+
+  opened(): Promise<unknown> {
+    return eventually("flow opens", 5000, () => this.lines.length > 0);
+  }
+
+  /** The next line from now on that matches. */
+  next(pattern: RegExp, timeoutMs = 3000): Promise<string> {
+    const from = this.lines.length;
+    return eventually(`a line ${pattern} after ${this.lines.slice(-3).join("; ")}`, timeoutMs, () =>
+      this.lines.slice(from).find((line) => pattern.test(line)),
+    );
+  }
+
+  end(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+export class Scene {
+  readonly mode = modeUnderTest();
+  readonly file: CaseFile;
+  readonly network: PacketTopology;
+  readonly probe = new NetProbe();
+  readonly config: AgentConfig;
+  readonly #folder = mkdtempSync(join(tmpdir(), "nodeplane-scene-"));
+  readonly #more: Readonly<Record<string, unknown>>;
+  readonly #flows: Flow[] = [];
+  readonly #listeners = new Map<string, string>();
+  #agents = 0;
+  #agent: AgentUnderTest | undefined;
+
+  /** @param fixtures those whose backends the network has */
+  constructor(
+    fixtures: readonly string[],
+    more: Readonly<Record<string, unknown>> = {},
+    config: Partial<AgentConfig> = {},
+  ) {
+    const file = readCaseFile(FILE, this.mode);
+    this.file = {
+      ...file,
+      fixtures: new Map([...file.fixtures].filter(([name]) => fixtures.includes(name))),
+    };
+    const [first] = file.cases;
+    if (first === undefined) throw new Error("no cases");
+    this.config = {
+      masqueradeAll: false,
+      masqueradeBit: 14,
+      detectLocalMode: "ClusterCIDR",
+      localhostNodePorts: false,
+      nodePortAddresses: this.mode === "nftables" ? ["192.168.0.2/32", "2001:db8::1/128"] : [],
+      ...config,
+    };
+    this.#more = more;
+    this.network = new PacketTopology(this.file);
+  }
+
+  get agent(): AgentUnderTest {
+    if (this.#agent === undefined) throw new Error("no agent was started");
+    return this.#agent;
+  }
+
+  /** The only service of a fixture, or the one named. */
+  fixture(name: string, service?: string): FixtureService {
+    const services = this.file.fixtures.get(name) ?? [];
+    const found = services.find((item) => service === undefined || item.name === service);
+    if (found === undefined) throw new Error(`no fixture ${name}`);
+    return found;
+  }
+
+  /** Starts an agent, with objects that are there from the start. */
+  async startAgent(
+    options: { readonly wait?: boolean; readonly services?: readonly FixtureService[] } = {},
+  ): Promise<AgentUnderTest> {
+    const folder = mkdtempSync(join(this.#folder, `agent${this.#agents++}-`));
+    const variant = process.env["NODEPLANE_TEST_VARIANT"];
+    const target = { mode: this.mode, ...(variant === undefined ? {} : { variant }) };
+    const { network, config } = this;
+    this.#agent = new AgentUnderTest(network, this.file.topology, config, target, folder, this.#more);
+    this.#agent.write(options.services ?? []);
+    if (options.wait !== false) await this.#agent.started();
+    return this.#agent;
+  }
+
+  async apply(services: readonly FixtureService[], node: NodeFields = {}): Promise<void> {
+    this.network.route(services);
+    await this.agent.apply(services, undefined, node);
+  }
+
+  /** Starts the tool in the namespace of a role. */
+  async flow(role: string, ...words: readonly (string | number)[]): Promise<Flow> {
+    const child = this.network.namespaces.spawn(role, process.execPath, [TOOL, ...words.map(String)], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const flow = new Flow(child);
+    this.#flows.push(flow);
+    await flow.opened();
+    return flow;
+  }
+
+  /** Listeners that answer, at endpoints. */
+  async listen(endpoints: readonly FixtureEndpoint[], proto: Protocol, port: number): Promise<void> {
+    for (const { addr, local } of endpoints) {
+      const key = `${addr} ${local} ${proto} ${port}`;
+      if (this.#listeners.has(key)) continue;
+      const netns = this.network.netns(this.network.backendRole(addr, local));
+      this.#listeners.set(key, await this.probe.listen(netns, proto, addr, port, "backend"));
+    }
+  }
+
+  async unlisten(): Promise<void> {
+    for (const id of this.#listeners.values()) await this.probe.close(id);
+    this.#listeners.clear();
+  }
+
+  /** Connects `count` times, one after the other where `count` is 1. @returns who answered, and what else happened */
+  async connect(
+    role: string,
+    destination: string,
+    port: number,
+    count: number,
+    more: { readonly source?: string; readonly proto?: Protocol } = {},
+  ): Promise<{ readonly backends: readonly string[]; readonly others: readonly string[] }> {
+    const outcomes = await this.probe.probe({
+      netns: this.network.netns(role),
+      proto: more.proto ?? "TCP",
+      ...(more.source === undefined ? {} : { source: more.source }),
+      destination,
+      port,
+      count,
+      timeoutMs: 2000,
+    });
+    return {
+      backends: [...new Set(answersIn(outcomes).map(({ own }) => own))].sort(),
+      others: Object.keys(outcomes).filter((outcome) => !outcome.startsWith("answer backend ")),
+    };
+  }
+
+  endFlows(): void {
+    for (const flow of this.#flows.splice(0)) flow.end();
+  }
+
+  async close(): Promise<void> {
+    this.endFlows();
+    await this.#agent?.stop();
+    this.probe.end();
+    this.network.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A service with other endpoints. */
+export function withEndpoints(
+  service: FixtureService,
+  endpoints: readonly FixtureEndpoint[],
+): FixtureService {
+  return { ...service, endpoints };
+}
+
+/** The same service over UDP, all its ports. */
+export function overUdp(service: FixtureService): FixtureService {
+  return { ...service, ports: service.ports.map((port): FixturePort => ({ ...port, proto: "UDP" })) };
+}
+
+/** The address of a backend that answered: `answer backend 10.0.0.1:53 …`. */
+export function backendIn(line: string): string {
+  return line.split(" ")[2] ?? "";
+}
