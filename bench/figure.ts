@@ -11,7 +11,7 @@ export interface BenchOptions {
 export interface Figure {
   readonly figure: string;
   readonly value: number;
-  readonly unit: "us" | "ms" | "s" | "MB" | "count";
+  readonly unit: "us" | "ms" | "s" | "MB" | "count" | "1/s";
 }
 
 export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;

@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
   restart: async () => (await import("./restart.ts")).bench,
   memory: async () => (await import("./restart.ts")).memoryBench,
   connect: async () => (await import("./connect.ts")).bench,
+  dns: async () => (await import("./dns.ts")).bench,
   fanout: async () => (await import("./fanout.ts")).bench,
 };
 
