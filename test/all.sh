@@ -17,7 +17,7 @@ for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
     ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
     kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
     packets)
-      stage "packet cases, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables
+      stage "packet cases and their IPv6 twins, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables --twins
       for variant in legacy nft; do
         stage "packet cases, iptables mode, $variant variant"
         npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode iptables --iptables "$variant"

@@ -1,5 +1,5 @@
 /**
- * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID]… [--verbose]`
+ * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID]… [--twins] [--verbose]`
  * Plays stateless packet cases on real namespaces with the real agent. Exit status 0: all passed; 1: some failed;
  * 2: a file, an option or the machine is not fit for it.
  */
@@ -7,11 +7,20 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { AgentFailed } from "./agent.ts";
-import { type Case, CaseFileError, type Expectation, MODES, type Mode, readCaseFile } from "./case-file.ts";
+import {
+  type Case,
+  type CaseFile,
+  CaseFileError,
+  type Expectation,
+  MODES,
+  type Mode,
+  readCaseFile,
+} from "./case-file.ts";
 import { play } from "./play.ts";
+import { twinsOf } from "./twins.ts";
 
 const USAGE =
-  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID or beginning]… [--verbose]";
+  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID or beginning]… [--twins] [--verbose]";
 const DEFAULT_FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 
 class UsageError extends Error {}
@@ -25,6 +34,8 @@ function options(args: readonly string[]): {
   readonly mode: Mode;
   readonly variant?: string;
   readonly only: readonly string[];
+  /** Play the IPv6 twins of IPv4 cases too. */
+  readonly twins: boolean;
   readonly verbose: boolean;
 } {
   const { values, positionals } = parseArgs({
@@ -34,6 +45,7 @@ function options(args: readonly string[]): {
       mode: { type: "string", default: "nftables" },
       iptables: { type: "string" },
       only: { type: "string", multiple: true, default: [] },
+      twins: { type: "boolean", default: false },
       verbose: { type: "boolean", default: false },
     },
   });
@@ -46,7 +58,14 @@ function options(args: readonly string[]): {
   const variant = values.iptables;
   if (variant !== undefined && variant !== "legacy" && variant !== "nft")
     throw new UsageError("--iptables must be legacy or nft");
-  return { files, mode, only, verbose: values.verbose, ...(variant === undefined ? {} : { variant }) };
+  return {
+    files,
+    mode,
+    only,
+    twins: values.twins,
+    verbose: values.verbose,
+    ...(variant === undefined ? {} : { variant }),
+  };
 }
 
 /** A word of `--only` is an id if there is one, else the beginning of ids. */
@@ -56,15 +75,28 @@ function selected(cases: readonly Case[], only: readonly string[]): readonly Cas
   return cases.filter(({ id }) => only.some((word) => (ids.has(word) ? id === word : id.startsWith(word))));
 }
 
+/** Says how many there are and which cases have none. */
+function twinsOfFile(file: CaseFile): CaseFile {
+  const { file: twins, without } = twinsOf(file);
+  const played = twins.cases.filter(({ expect }) => expect !== undefined).length;
+  say(`${file.path}: ${played} IPv4 cases have an IPv6 twin (id-v6), ${without.length} have none:`);
+  for (const { id, reason } of without) say(`  ${id}: ${reason}`);
+  return twins;
+}
+
 async function main(): Promise<number> {
-  const { files, mode, variant, only, verbose } = options(process.argv.slice(2));
+  const { files, mode, variant, only, twins, verbose } = options(process.argv.slice(2));
   if (process.getuid?.() !== 0)
     throw new UsageError("packet cases make network namespaces: run them as root");
   let passed = 0;
   let failed = 0;
   let known = 0;
-  for (const path of files) {
+  const queue = files.flatMap((path) => {
     const file = readCaseFile(path, mode);
+    return twins ? [file, twinsOfFile(file)] : [file];
+  });
+  for (const file of queue) {
+    const { path } = file;
     const chosen = selected(file.cases, only);
     known += chosen.length;
     const cases = chosen.filter(
@@ -73,7 +105,7 @@ async function main(): Promise<number> {
     const others = chosen.length - cases.length;
     if (others > 0) say(`${path}: ${others} cases are not for mode ${mode}`);
     if (file.notPlayed > 0 && only.length === 0)
-      say(`${path}: ${file.notPlayed} stateful and http cases are not played here`);
+      say(`${path}: ${file.notPlayed} stateful and http cases are tests: test/kernel/stateful-*.test.ts`);
     if (cases.length === 0) continue;
     await play({
       file,
