@@ -8,7 +8,8 @@ cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "bare.sh: run this as root" >&2; exit 1; }
 repo=$PWD
 root=${BARE_ROOT:-$repo/.cache/bare}
-mirror=${BARE_MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine itself uses.
+mirror=${BARE_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -v '^#' | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1)}
 
 if ! [ -x "$root/usr/bin/apt-get" ]; then
   command -v debootstrap >/dev/null || apt-get install -y --no-install-recommends debootstrap >/dev/null
@@ -26,7 +27,7 @@ cp -f /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 for file in /etc/apt/apt.conf.d/*artifact*; do [ -f "$file" ] && cp -f "$file" "$root/etc/apt/apt.conf.d/"; done
 for file in "$(npm config get globalconfig 2>/dev/null)" "${HOME:-/root}/.npmrc"; do
   [ -f "$file" ] && grep -v '^nodedir' "$file"
-done >"$root/root/.npmrc" || true
+done >"$root/etc/npmrc" || true
 
 if ! [ -x "$root/usr/bin/npm" ]; then
   # Not by debootstrap itself: it does not follow the versioned alternatives that npm depends on.
@@ -54,8 +55,8 @@ run_inside() {
     mount -t tmpfs tmpfs "$root/run"
     mount -t tmpfs tmpfs "$root/tmp"
     exec chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -c "
-        cd /root/nodeplane || exit 1
+      NPM_CONFIG_USERCONFIG=/etc/npmrc NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -c "
+        cd /srv/nodeplane || exit 1
         $2
         status=\$?
         # This is process 1 of a process namespace of its own: whatever else still runs here was left behind.
@@ -69,8 +70,8 @@ run_inside() {
   ' sh "$root" "$1"
 }
 
-rm -rf "$root/root/nodeplane"
-git clone -q "$repo" "$root/root/nodeplane"
+rm -rf "$root/srv/nodeplane"
+git clone -q "$repo" "$root/srv/nodeplane"
 before=$(mktemp); after=$(mktemp)
 trap 'rm -f "$before" "$after"' EXIT
 snapshot >"$before"
@@ -89,5 +90,5 @@ while [ $# -gt 0 ]; do
 done
 snapshot >"$after"
 if diff "$before" "$after"; then echo "bare.sh: nothing was left behind"; else status=1; fi
-[ -n "${BARE_KEEP:-}" ] || rm -rf "$root/root/nodeplane"
+[ -n "${BARE_KEEP:-}" ] || rm -rf "$root/srv/nodeplane"
 exit "$status"

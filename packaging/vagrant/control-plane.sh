@@ -29,6 +29,6 @@ for node in "$@"; do
   nodeplane certificate node "$node" --server "$address:6444" --out "$share/$node"
 done
 
-mkdir -p /root/.kube
-install -m 0600 /var/lib/nodeplane/control-plane/admin.kubeconfig /root/.kube/config
+mkdir -p "$HOME/.kube"
+install -m 0600 /var/lib/nodeplane/control-plane/admin.kubeconfig "$HOME/.kube/config"
 kubectl version --short || true
