@@ -40,8 +40,17 @@ export interface ProgrammingOptions {
 /** Longest wait for unwritten changes when the agent stops. */
 const STOP_WAIT_MS = 2000;
 
+/** A kernel that was told before to take out-of-window packets counts like one that is told by configuration. */
+function withSysctls(settings: AgentSettings, host: Host): AgentSettings {
+  const value = host.sysctl.read("net/netfilter/nf_conntrack_tcp_be_liberal") ?? "0";
+  if (settings.mode !== "iptables" || value === "0") return settings;
+  return { ...settings, conntrack: { ...settings.conntrack, tcpBeLiberal: true } };
+}
+
 export class Programming {
   readonly #options: ProgrammingOptions;
+  /** As configured, but for what the machine says itself. */
+  readonly #settings: AgentSettings;
   readonly #startedAtMs: number;
   readonly #reconciler: KernelReconciler;
   readonly #flows: FlowReconciler;
@@ -61,7 +70,8 @@ export class Programming {
     this.#startedAtMs = clock.now();
     // Files tell only of a loss; a stream tells when it stands.
     this.#isConnected = options.source.reporter === undefined;
-    this.#config = nodeConfig(settings, host.addresses(), undefined);
+    this.#settings = withSysctls(settings, host);
+    this.#config = nodeConfig(this.#settings, host.addresses(), undefined);
     const flowView = {
       targets: (shape: UnitShape) => this.#reconciler.flowTargets(shape),
       serviceRanges: (family: IpFamily) => this.#reconciler.serviceRanges(family),
@@ -134,8 +144,8 @@ export class Programming {
   }
 
   #replan(): void {
-    const { settings, host, log, onNodeChange } = this.#options;
-    const config = nodeConfig(settings, host.addresses(), this.#node);
+    const { host, log, onNodeChange } = this.#options;
+    const config = nodeConfig(this.#settings, host.addresses(), this.#node);
     if (JSON.stringify(config) === JSON.stringify(this.#config)) return;
     this.#config = config;
     log.info(

@@ -25,7 +25,7 @@ class Refused extends Error {}
 
 export class FakeIptables implements IptablesDriver {
   readonly family: IpFamily;
-  readonly variant: IptablesVariant = "legacy";
+  readonly variant: IptablesVariant;
   readonly version = "1.8.9";
   readonly hasRandomFully = true;
   #tables = freshTables();
@@ -35,8 +35,9 @@ export class FakeIptables implements IptablesDriver {
   /** A rule that holds this text is refused. */
   refuse: string | undefined;
 
-  constructor(family: IpFamily) {
+  constructor(family: IpFamily, variant: IptablesVariant = "legacy") {
     this.family = family;
+    this.variant = variant;
   }
 
   /** Somebody empties everything. */

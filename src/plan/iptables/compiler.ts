@@ -5,7 +5,7 @@
 import type { IpFamily } from "../../model/ip.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { Unit, UnitChange } from "../unit.ts";
-import { FIXED_CHAINS, GUARD_CHAIN, isServiceChain, type Table } from "./names.ts";
+import { FIXED_CHAINS, GUARD_CHAIN, isServiceChain, MARK_CHAIN, type Table } from "./names.ts";
 import {
   CANARIES,
   forwardRules,
@@ -15,6 +15,7 @@ import {
   type IptablesFeatures,
   jumps,
   localMatch,
+  markRule,
   masqueradeRules,
   nodePortJumps,
 } from "./node-rules.ts";
@@ -155,7 +156,56 @@ export class IptablesCompiler {
   /** Everything that is believed, over what the tables hold: missing jumps, stale chains. */
   fullInput(saved: SavedState): RestoreInput {
     const writer = new RestoreWriter();
-    const wanted = new Set<string>();
+    this.#foundation(writer, saved);
+    this.#shared(writer);
+    for (const key of this.#sorted())
+      for (const chain of this.#units.get(key)?.rules.chains ?? []) this.#ownChain(writer, key, chain);
+    for (const chain of this.#stale(saved)) writer.remove("nat", chain);
+    return writer.finish();
+  }
+
+  /**
+   * The same as {@link fullInput} in several inputs, to be taken in this order: chains of whole units first, then what leads
+   * to them, then stale chains away. No unit is in two inputs, so no packet sees half of one.
+   * @param maxChains about how many chains an input has
+   */
+  fullInputs(saved: SavedState, maxChains: number): readonly RestoreInput[] {
+    const stale = this.#stale(saved);
+    if (this.#chains + stale.length <= maxChains) return [this.fullInput(saved)];
+    const inputs: RestoreInput[] = [];
+    let writer = new RestoreWriter();
+    let size = 0;
+    const cut = (isLast = false): void => {
+      if (size === 0 || (size < maxChains && !isLast)) return;
+      inputs.push(writer.finish());
+      writer = new RestoreWriter();
+      size = 0;
+    };
+    writer.declare("nat", MARK_CHAIN);
+    writer.add("nat", [markRule(this.#node)]);
+    for (const key of this.#sorted()) {
+      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+        this.#ownChain(writer, key, chain);
+        size++;
+      }
+      cut();
+    }
+    cut(true);
+    this.#foundation(writer, saved);
+    this.#shared(writer);
+    size = 1;
+    cut(true);
+    for (const chain of stale) {
+      writer.remove("nat", chain);
+      size++;
+      cut();
+    }
+    cut(true);
+    return inputs;
+  }
+
+  /** Canaries, guard and jumps, as far as they are missing. */
+  #foundation(writer: RestoreWriter, saved: SavedState): void {
     for (const { table, chain } of CANARIES)
       if (!saved[table].chains.has(chain)) writer.declare(table, chain);
     this.#guard(writer, saved);
@@ -163,16 +213,13 @@ export class IptablesCompiler {
       if (saved[table].rules.get(chain)?.includes(rule) !== true)
         writer.add(table, [`-I ${chain} 1 ${rule}`]);
     }
-    this.#shared(writer);
-    for (const key of this.#sorted()) {
-      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
-        wanted.add(chain.name);
-        this.#ownChain(writer, key, chain);
-      }
-    }
-    for (const chain of saved.nat.chains)
-      if (isServiceChain(chain) && !wanted.has(chain)) writer.remove("nat", chain);
-    return writer.finish();
+  }
+
+  /** Chains of service ports that no unit asks for. */
+  #stale(saved: SavedState): readonly string[] {
+    const wanted = new Set<string>();
+    for (const { rules } of this.#units.values()) for (const { name } of rules.chains) wanted.add(name);
+    return [...saved.nat.chains].filter((chain) => isServiceChain(chain) && !wanted.has(chain));
   }
 
   #guard(writer: RestoreWriter, saved: SavedState): void {

@@ -26,6 +26,7 @@ export const FIXED_CHAINS = {
 
 /** Empty chains, one a table: when one is missing, somebody has flushed the rules. */
 export const CANARY_CHAIN = "KUBE-PROXY-CANARY";
+export const MARK_CHAIN = "KUBE-MARK-MASQ";
 export const GUARD_CHAIN = "KUBE-FIREWALL";
 /** A kubelet's canary: while it is there, the chains shared with it stay. */
 export const KUBELET_CANARY = "KUBE-KUBELET-CANARY";

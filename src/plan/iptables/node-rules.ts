@@ -4,7 +4,7 @@
  */
 import { formatCidr, type IpFamily } from "../../model/ip.ts";
 import { localRange, type NodeConfig, nodePortScope } from "../node-config.ts";
-import { CANARY_CHAIN, GUARD_CHAIN, type Table } from "./names.ts";
+import { CANARY_CHAIN, GUARD_CHAIN, MARK_CHAIN, type Table } from "./names.ts";
 
 /** What the installed iptables can do. */
 export interface IptablesFeatures {
@@ -75,7 +75,7 @@ export function localMatch(
   return { isLocal: `-s ${formatCidr(range)}`, isNotLocal: `! -s ${formatCidr(range)}` };
 }
 
-export function markOf(node: NodeConfig): string {
+function markOf(node: NodeConfig): string {
   return `0x${(2 ** node.masqueradeBit).toString(16).padStart(8, "0")}`;
 }
 
@@ -114,6 +114,10 @@ export function masqueradeRules(node: NodeConfig, features: IptablesFeatures): r
     `-A KUBE-POSTROUTING -m mark ! --mark ${mark}/${mark} -j RETURN`,
     `-A KUBE-POSTROUTING -j MARK --xor-mark ${mark}`,
     `-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE${randomly}`,
-    `-A KUBE-MARK-MASQ -j MARK --or-mark ${mark}`,
+    markRule(node),
   ];
+}
+
+export function markRule(node: NodeConfig): string {
+  return `-A ${MARK_CHAIN} -j MARK --or-mark ${markOf(node)}`;
 }

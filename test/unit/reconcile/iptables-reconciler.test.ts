@@ -14,11 +14,16 @@ const node = caseNode(file, anyCase, "iptables");
 
 class IptablesWorld {
   readonly clock = new TestClock();
-  readonly drivers = { ip: new FakeIptables("ip"), ip6: new FakeIptables("ip6") };
+  readonly drivers: { readonly ip: FakeIptables; readonly ip6: FakeIptables };
   readonly logged: string[] = [];
   programmed: bigint[] = [];
-  reconciler = this.start();
+  reconciler: IptablesReconciler;
   #revision = 0n;
+
+  constructor(variant: "legacy" | "nft" = "legacy") {
+    this.drivers = { ip: new FakeIptables("ip", variant), ip6: new FakeIptables("ip6", variant) };
+    this.reconciler = this.start();
+  }
 
   start(): IptablesReconciler {
     this.reconciler?.stop();
@@ -197,4 +202,31 @@ test("more services than this mode is good for are said once; many endpoints los
   assert.equal(world.logged.filter((line) => line.includes("so many services")).length, 1);
   assert.equal(world.rules(" -> ").length, 0);
   assert.equal(world.rules("DNAT").length, 2 * (MANY_SERVICES + 2));
+});
+
+test("the nft variant is written in parts: chains first, then what leads to them, then stale ones away", async () => {
+  const world = new IptablesWorld("nft");
+  await world.feed(many(700), [], true);
+  const inputs = world.drivers.ip.inputs.map((lines) => ({
+    chains: lines.filter((line) => /^:KUBE-(SVC|SEP)-/.test(line)).length,
+    services: lines.some((line) => line.startsWith("-A KUBE-SERVICES")),
+  }));
+  assert.deepEqual(
+    inputs.map(({ services }) => services),
+    [false, false, false, true],
+  );
+  for (const { chains } of inputs) assert.ok(chains <= 1003, `${chains} chains in one input`);
+  const legacy = new IptablesWorld("legacy");
+  await legacy.feed(many(700), [], true);
+  assert.equal(legacy.drivers.ip.inputs.length, 1);
+  const sorted = (one: IptablesWorld) => one.drivers.ip.text().split("\n").toSorted();
+  assert.deepEqual(sorted(world), sorted(legacy));
+
+  await world.feed(many(1), [], true);
+  assert.equal(world.rules("DNAT").length, 2, "stale chains are gone");
+  const last = world.drivers.ip.inputs.at(-1) ?? [];
+  assert.ok(
+    last.every((line) => !line.startsWith("-A")),
+    "the last input only removes",
+  );
 });
