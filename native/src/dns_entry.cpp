@@ -22,6 +22,7 @@ bool is_sound(const Entry& entry) {
   const std::span<const std::uint8_t> image(entry.image(), entry.image_bytes);
   const std::size_t question = kHeaderBytes + entry.name_bytes + 4U;
   if (image.size() < question || read_u16(&image[4]) != 1) return false;
+  if (entry.base_ms < 0 || entry.expires_ms < 0) return false;
   if (read_u16(&image[question - 4]) != entry.type || read_u16(&image[question - 2]) != 1) return false;
   const auto lies_behind = [&](std::size_t at, std::size_t size) {
     return at >= question && at + size <= image.size();

@@ -6,7 +6,6 @@
 /** Bits of a query, besides name and type, that an answer belongs to. `exact`: this spelling of the name only. */
 export const KEY_FLAG = { recursion: 1, checking: 2, authentic: 4, dnssec: 8, exact: 16 } as const;
 
-export const TAGS = 65_536;
 export const MAX_TAGS = 4;
 export const COUNTER_SLOTS = 256;
 /** Longest reply that is ever published. */

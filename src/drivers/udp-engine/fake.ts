@@ -1,0 +1,137 @@
+/**
+ * Layer drivers. The engine without sockets and threads, for tests: the same rules written for reading, not for speed.
+ * `ask` is what a client does; packets without an answer are handed up at once.
+ */
+import { decodeMessage } from "../../codec/dns/decode.ts";
+import type { DnsMessage } from "../../codec/dns/message.ts";
+import { type EngineAnswer, type EngineCounters, KEY_FLAG, type UdpEngine, type UpPacket } from "./driver.ts";
+
+const HEADER_BYTES = 12;
+const NO_NUMBERS = new Float64Array();
+
+export class FakeUdpEngine implements UdpEngine {
+  readonly published = new Map<string, EngineAnswer>();
+  readonly sent: Uint8Array[] = [];
+  readonly #generations = new Map<number, number>();
+  readonly #now: () => number;
+  readonly #onPacket: (packet: UpPacket) => void;
+  #serial = 0;
+  #answered = 0;
+  #handedUp = 0;
+
+  constructor(now: () => number, onPacket: (packet: UpPacket) => void) {
+    this.#now = now;
+    this.#onPacket = onPacket;
+  }
+
+  /** The engine's own reply to a packet, `undefined` when it was handed up. */
+  ask(listener: number, packet: Uint8Array): Buffer | undefined {
+    const decoded = decodeMessage(packet);
+    const reply = decoded.kind === "message" ? this.#reply(listener, decoded.message, packet) : undefined;
+    if (reply !== undefined) {
+      this.#answered++;
+      return reply;
+    }
+    this.#handedUp++;
+    const from = { address: "127.0.0.1", port: 5000, localAddress: "127.0.0.1", route: new Uint8Array() };
+    this.#onPacket({ listener, bytes: packet, ...from });
+    return undefined;
+  }
+
+  listen(): void {}
+  unlisten(): void {}
+  close(): void {}
+
+  publish(answer: EngineAnswer): void {
+    const decoded = decodeMessage(answer.image);
+    const name = decoded.kind === "message" ? (decoded.message.questions[0]?.name ?? "") : "";
+    const isExact = (answer.keyFlags & KEY_FLAG.exact) !== 0;
+    this.published.set(
+      keyOf(answer.listener, isExact ? name : name.toLowerCase(), answer.type, answer.keyFlags),
+      answer,
+    );
+  }
+
+  setGeneration(tag: number, generation: number): void {
+    this.#generations.set(tag, generation);
+  }
+
+  setSerial(serial: number): void {
+    this.#serial = serial;
+  }
+
+  flush(): void {
+    this.published.clear();
+  }
+
+  reply(_to: UpPacket, bytes: Uint8Array): void {
+    this.sent.push(bytes);
+  }
+
+  counters(): EngineCounters {
+    const slot = { ipv4: 0, ipv6: 0, dnssec: 0, requestBytes: 0, replyBytes: 0, seconds: 0 };
+    const none = { requestSizes: NO_NUMBERS, replySizes: NO_NUMBERS, durations: NO_NUMBERS };
+    return {
+      entries: this.published.size,
+      bytes: 0,
+      received: this.#answered + this.#handedUp,
+      answered: this.#answered,
+      handedUp: this.#handedUp,
+      overload: 0,
+      sendFailed: 0,
+      slot: () => ({ ...slot, ...none }),
+    };
+  }
+
+  #reply(listener: number, query: DnsMessage, packet: Uint8Array): Buffer | undefined {
+    const [question] = query.questions;
+    if (question === undefined || query.isResponse || query.opcode !== 0 || question.class !== 1)
+      return undefined;
+    if (query.edns !== undefined && query.edns.version !== 0) return undefined;
+    const flags =
+      (query.recursionDesired ? KEY_FLAG.recursion : 0) |
+      (query.checkingDisabled ? KEY_FLAG.checking : 0) |
+      (query.authenticData ? KEY_FLAG.authentic : 0) |
+      (query.edns?.dnssecOk === true ? KEY_FLAG.dnssec : 0);
+    const answer = [
+      this.published.get(keyOf(listener, question.name.toLowerCase(), question.type, flags)),
+      this.published.get(keyOf(listener, question.name, question.type, flags | KEY_FLAG.exact)),
+    ].find((candidate) => candidate !== undefined && this.#isValid(candidate));
+    return answer === undefined ? undefined : this.#write(answer, query, packet);
+  }
+
+  #isValid({ tags, expiresMs }: EngineAnswer): boolean {
+    if (expiresMs !== undefined && this.#now() >= expiresMs) return false;
+    return tags.every(({ tag, generation }) => (this.#generations.get(tag) ?? 0) === generation);
+  }
+
+  #write(answer: EngineAnswer, query: DnsMessage, packet: Uint8Array): Buffer | undefined {
+    const reply = Buffer.from(answer.image);
+    const nameBytes = nameEnd(packet) - HEADER_BYTES;
+    reply.set(packet.subarray(0, 2));
+    const copied = query.recursionDesired ? 0x0100 : 0;
+    reply.writeUInt16BE((reply.readUInt16BE(2) & ~0x0110) | copied | (query.checkingDisabled ? 0x10 : 0), 2);
+    reply.set(packet.subarray(HEADER_BYTES, HEADER_BYTES + nameBytes), HEADER_BYTES);
+    if (answer.serialAt !== undefined) reply.writeUInt32BE(this.#serial, answer.serialAt);
+    const { ageing } = answer;
+    const age =
+      ageing === undefined || ageing.baseMs === 0 ? 0 : Math.floor((this.#now() - ageing.baseMs) / 1000);
+    for (const at of ageing?.ttlOffsets ?? [])
+      reply.writeUInt32BE(Math.max(0, reply.readUInt32BE(at) - age), at);
+    if (query.edns === undefined) return reply.length <= 512 ? reply : undefined;
+    reply.writeUInt16BE(reply.readUInt16BE(10) + 1, 10);
+    const opt = Buffer.from([0, 0, 41, 4, 208, 0, 0, query.edns.dnssecOk ? 0x80 : 0, 0, 0, 0]);
+    const whole = Buffer.concat([reply, opt]);
+    return whole.length <= Math.min(4096, Math.max(512, query.edns.udpBytes)) ? whole : undefined;
+  }
+}
+
+function nameEnd(packet: Uint8Array): number {
+  let at = HEADER_BYTES;
+  while ((packet[at] ?? 0) !== 0) at += (packet[at] ?? 0) + 1;
+  return at + 1;
+}
+
+function keyOf(listener: number, name: string, type: number, flags: number): string {
+  return `${listener} ${name} ${type} ${flags}`;
+}
