@@ -4,6 +4,7 @@
  * running down TTLs). A Corefile with a `view` is answered by the chain alone.
  */
 
+import { CachePlugin } from "../plugins/cache/cache.ts";
 import { KubernetesPlugin } from "../plugins/kubernetes/kubernetes.ts";
 import type { Block } from "../server/block.ts";
 import type { Instance } from "../server/instance.ts";
@@ -34,6 +35,7 @@ const CLOSED: ReadonlySet<string> = new Set(
 
 export interface EngineBlock {
   readonly kubernetes: KubernetesPlugin | undefined;
+  readonly cache: CachePlugin | undefined;
   readonly shuffles: boolean;
   readonly counts: boolean;
   readonly isClosed: boolean;
@@ -51,6 +53,7 @@ export function engineBlocks(instance: Instance): ReadonlyMap<Block, EngineBlock
       continue;
     found.set(block, {
       kubernetes: block.plugins.find((plugin) => plugin instanceof KubernetesPlugin),
+      cache: block.plugins.find((plugin) => plugin instanceof CachePlugin),
       shuffles: names.includes("loadbalance"),
       counts: names.includes("prometheus"),
       isClosed: names.every((name) => CLOSED.has(name)),

@@ -2,8 +2,11 @@
  * Layer dns. The engine's counters as metrics: its own, and those of the `prometheus` and `cache` plugins for queries that
  * it answered in their place. A slot of the engine stands for one meaning; what it counted is added at each scrape.
  */
+
+import { RCODE } from "../../codec/dns/constants.ts";
 import { COUNTER_SLOTS, type SlotCounters, type UdpEngine } from "../../drivers/udp-engine/driver.ts";
 import type { MetricSet } from "../metrics/metric-set.ts";
+import type { CachePlugin } from "../plugins/cache/cache.ts";
 import { QueryMetrics } from "../plugins/prometheus/query-metrics.ts";
 import type { ServerLabels } from "../query.ts";
 import type { Answered } from "../server/responder.ts";
@@ -15,6 +18,9 @@ interface Meaning {
   readonly rcode: number;
   readonly by: string;
   readonly isCounted: boolean;
+  /** Plugin whose hits these are. */
+  readonly cache: CachePlugin | undefined;
+  readonly verdict: "success" | "denial" | "failure";
 }
 
 export class CounterSlots {
@@ -24,8 +30,13 @@ export class CounterSlots {
   /** @returns `undefined` when all slots have another meaning */
   slot({ query, message, outcome }: Answered, block: EngineBlock): number | undefined {
     const { labels, type } = query;
-    const meaning = { labels, type, rcode: message.rcode, by: outcome.by, isCounted: block.counts };
-    const key = `${labels.server} ${labels.zone} ${labels.view} ${type} ${message.rcode} ${outcome.by} ${block.counts}`;
+    const { rcode } = message;
+    const cache = outcome.by === "cache" ? block.cache : undefined;
+    const isDenial = rcode === RCODE.NXDOMAIN || message.answers.length === 0;
+    const verdict =
+      rcode === RCODE.SERVFAIL || rcode === RCODE.NOTIMP ? "failure" : isDenial ? "denial" : "success";
+    const meaning: Meaning = { labels, type, rcode, by: outcome.by, isCounted: block.counts, cache, verdict };
+    const key = `${verdict} ${labels.server} ${labels.zone} ${labels.view} ${type} ${message.rcode} ${outcome.by} ${block.counts}`;
     const known = this.#slots.get(key);
     if (known !== undefined) return known;
     if (this.meanings.length >= COUNTER_SLOTS) return undefined;
@@ -73,6 +84,7 @@ export function collectEngineMetrics(metrics: MetricSet, engine: UdpEngine, slot
       const now = counters.slot(index);
       const counts = difference(now, before[index]);
       before[index] = now;
+      meaning.cache?.addHits(meaning.labels, meaning.verdict, counts.ipv4 + counts.ipv6);
       if (meaning.isCounted && counts.ipv4 + counts.ipv6 > 0) queries.add({ ...meaning, counts });
     }
   });

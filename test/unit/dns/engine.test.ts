@@ -292,7 +292,10 @@ test("on real sockets: replies leave from the address asked, cached names run do
     const started = Date.now();
     for (let i = 0; i < 5; i++) assert.equal((await ask()).answers[0]?.ttl, 2);
     assert.equal(await answers(), 3);
-    assert.match(await runtime.metrics.text(), /dns_responses_total\{.*plugin="cache"\} 4/);
+    const metrics = await runtime.metrics.text();
+    assert.match(metrics, /dns_responses_total\{.*plugin="cache"\} 4/);
+    assert.match(metrics, /cache_hits_total\{.*type="success".*\} 4/);
+    assert.match(metrics, /cache_requests_total\{.*\} 5/);
     while (Date.now() < started + 1_100) await new Promise((resolve) => setTimeout(resolve, 20));
     assert.equal((await ask()).answers[0]?.ttl, 1);
     assert.equal(asked, 1);

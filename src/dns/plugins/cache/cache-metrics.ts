@@ -78,6 +78,13 @@ export class CacheMetrics {
     (verdict === "success" ? series.success : series.denial).value++;
   }
 
+  /** Hits that the native engine had in the cache's place. */
+  addHits(labels: ServerLabels, verdict: Verdict, count: number): void {
+    const series = this.#series(labels);
+    series.requests.value += count;
+    (verdict === "success" ? series.success : series.denial).value += count;
+  }
+
   prefetch(labels: ServerLabels): void {
     this.#series(labels).prefetches.value++;
   }

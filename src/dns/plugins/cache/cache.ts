@@ -5,8 +5,16 @@
 import { RCODE, TYPE } from "../../../codec/dns/constants.ts";
 import { isWithin, longestZone } from "../../../codec/dns/name.ts";
 import type { Outcome, Plugin, Rest } from "../../plugin.ts";
-import type { DnsQuery } from "../../query.ts";
-import { type CacheEntry, type CacheLimits, judge, leftSeconds, limitTtls, replay } from "./cache-entry.ts";
+import type { DnsQuery, ServerLabels } from "../../query.ts";
+import {
+  type CacheEntry,
+  type CacheLimits,
+  judge,
+  leftSeconds,
+  limitTtls,
+  replay,
+  type Verdict,
+} from "./cache-entry.ts";
 import type { CacheMetrics } from "./cache-metrics.ts";
 
 export interface CacheOptions extends CacheLimits {
@@ -56,6 +64,11 @@ export class CachePlugin implements Plugin {
       return this.#miss(query, rest, key);
     }
     return this.#serveStale(entry, query, { rest, key, nowMs });
+  }
+
+  /** Hits that the native engine had in the cache's place. */
+  addHits(labels: ServerLabels, verdict: Verdict, count: number): void {
+    this.#metrics.addHits(labels, verdict, count);
   }
 
   #miss(query: DnsQuery, rest: Rest, key: string): Outcome | Promise<Outcome> {
