@@ -195,6 +195,7 @@ export class Agent {
     const { source } = this.#options;
     return {
       reconciler: this.#programming.status(),
+      affinityNotRemembered: () => this.#programming.affinityNotRemembered(),
       feedAgeSeconds: source.feed.ageSeconds(),
       feedConnected: this.#programming.isConnected,
       feedSynced: source.feed.synced,

@@ -121,6 +121,11 @@ export class Programming {
     return this.#reconciler.status();
   }
 
+  /** See {@link KernelReconciler}. Asks the kernel. */
+  affinityNotRemembered(): ReadonlyMap<IpFamily, number> {
+    return this.#reconciler.affinityNotRemembered?.() ?? new Map<IpFamily, number>();
+  }
+
   /** Feeds the kernel until `signal` aborts, then lets what was received get there. */
   async run(signal: AbortSignal): Promise<void> {
     const { host, source, clock } = this.#options;

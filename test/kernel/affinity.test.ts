@@ -166,6 +166,7 @@ async function play(t: TestContext): Promise<void> {
     );
   again.stop();
   assert.deepEqual(await answers("192.168.0.3", 60), others, "a full set balances");
+  assert.equal(again.affinityNotRemembered().get("ip"), 60);
   assert.match(nft("", "list", "ruleset"), /counter packets [1-9]\d* bytes \d+ comment "not remembered/);
 }
 

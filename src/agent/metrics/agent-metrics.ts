@@ -23,6 +23,8 @@ const PROGRAMMING_BUCKETS = [
 /** What the agent knows at the moment of a scrape. */
 export interface MetricsSnapshot {
   readonly reconciler: ReconcilerStatus;
+  /** Asks the kernel, by family. */
+  readonly affinityNotRemembered: () => ReadonlyMap<IpFamily, number>;
   readonly feedAgeSeconds: number;
   readonly feedConnected: boolean;
   readonly feedSynced: boolean;
@@ -373,6 +375,17 @@ export class AgentMetrics {
       collect: () => {
         refused.reset();
         for (const problem of snapshot().reconciler.refused) refused.inc({ reason: problem.reason });
+      },
+    });
+    const affinity: Counter = new Counter({
+      name: "nodeplane_affinity_not_remembered_total",
+      help: "Connections with session affinity that were balanced without being remembered: the set of clients was full",
+      labelNames: ["ip_family"],
+      registers: [this.#registry],
+      collect: () => {
+        affinity.reset();
+        for (const [family, count] of snapshot().affinityNotRemembered())
+          affinity.inc({ ip_family: FAMILY_LABEL[family] }, count);
       },
     });
     const noLocal: Gauge = new Gauge({

@@ -15,6 +15,8 @@ export interface KernelReconciler extends FeedListener {
   flowTargets(shape: UnitShape): ReturnType<Planner["flowTargets"]>;
   /** Ranges of the ServiceCIDRs of a family. */
   serviceRanges(family: IpFamily): ReturnType<Planner["serviceRanges"]>;
+  /** Connections of services with session affinity that sets of clients had no room for; modes that cannot tell have none. */
+  affinityNotRemembered?(): ReadonlyMap<IpFamily, number>;
   /** Resolves when nothing is left to be written but what waits for a retry. */
   idle(): Promise<void>;
   /** Stops watching and writing; what is in the kernel stays. */

@@ -60,6 +60,8 @@ export class Programmer {
   #phase: Phase = { kind: "down" };
   /** Elements and rules changed since {@link open}: nothing when the table was right. */
   #writes = 0;
+  #notRemembered = 0;
+  #counted: ReadonlyMap<string, number> = new Map();
   readonly #counters = {
     commits: 0,
     failedCommits: 0,
@@ -96,6 +98,19 @@ export class Programmer {
 
   noLocalEndpoints(): { readonly internal: number; readonly external: number } {
     return this.#compiler.noLocalEndpoints();
+  }
+
+  /** Connections that sets of clients had no room for, since the start. Reads rules only while there is session affinity. */
+  affinityNotRemembered(): number {
+    if (!this.isLive || !this.#compiler.hasAffinity) return this.#notRemembered;
+    const now = this.driver.counted();
+    for (const [chain, packets] of now) {
+      // A chain that was written anew counts from zero again.
+      const before = this.#counted.get(chain) ?? 0;
+      this.#notRemembered += packets >= before ? packets - before : packets;
+    }
+    this.#counted = now;
+    return this.#notRemembered;
   }
 
   countRepair(): void {

@@ -208,6 +208,11 @@ export class Reconciler implements FeedListener {
     this.#options.flows?.changed(changes);
   }
 
+  /** Connections of services with session affinity that sets of clients had no room for, by family. */
+  affinityNotRemembered(): ReadonlyMap<IpFamily, number> {
+    return new Map(this.#programmers.map((one) => [one.family, one.affinityNotRemembered()]));
+  }
+
   /** Where flows of a unit may lead, see {@link Planner.flowTargets}. */
   flowTargets(shape: UnitShape): ReturnType<Planner["flowTargets"]> {
     return this.#planner.flowTargets(shape);

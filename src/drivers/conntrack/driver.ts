@@ -5,7 +5,7 @@
 import type { Flow } from "../../codec/netlink/conntrack/flow.ts";
 import type { IpFamily } from "../../model/ip.ts";
 
-export type { Flow, FlowTuple } from "../../codec/netlink/conntrack/flow.ts";
+export type { Flow } from "../../codec/netlink/conntrack/flow.ts";
 export { FLOW_STATUS } from "../../codec/netlink/conntrack/flow.ts";
 
 export interface ConntrackDriver {

@@ -1,5 +1,5 @@
 /** Layer drivers. The connection tracking table. */
-export type { ConntrackDriver, Flow, FlowTuple } from "./driver.ts";
+export type { ConntrackDriver, Flow } from "./driver.ts";
 export { FLOW_STATUS } from "./driver.ts";
 export { FakeConntrack } from "./fake.ts";
 export { LinuxConntrack } from "./linux.ts";

@@ -44,6 +44,8 @@ export interface NftDriver {
   commit(ops: readonly NftOp[]): NftCommit;
   /** The encoding that {@link NftTableState.rules} would show for this rule. */
   canonicalRule(rule: NftRule): string;
+  /** Packets counted by rules with a counter, summed a chain; chains without such rules are not in it. Reads all rules. */
+  counted(): ReadonlyMap<string, number>;
   /** Generation id of this network namespace: changes with every commit by anybody. */
   generation(): number;
   /** Calls back after commits by other sockets that touched our table, or all of it vanished; until `signal` aborts. */

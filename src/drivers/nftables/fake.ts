@@ -87,6 +87,13 @@ export class FakeNft implements NftDriver {
     return canonicalRule(this.table, rule);
   }
 
+  /** Nothing passes here: what tests put in. */
+  readonly packets = new Map<string, number>();
+
+  counted(): ReadonlyMap<string, number> {
+    return this.packets;
+  }
+
   generation(): number {
     return this.#kernel.generation;
   }

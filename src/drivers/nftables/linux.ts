@@ -5,7 +5,7 @@
 import { blamedElement, encodeBatch } from "../../codec/netlink/nftables/batch.ts";
 import { MSG } from "../../codec/netlink/nftables/constants.ts";
 import { ElementCollector } from "../../codec/netlink/nftables/elements.ts";
-import { encodeGet, readChain, readRule } from "../../codec/netlink/nftables/objects.ts";
+import { encodeGet, readChain, readRule, readRuleCounter } from "../../codec/netlink/nftables/objects.ts";
 import { type ElementShape, elementShape, readSet } from "../../codec/netlink/nftables/sets.ts";
 import { attributeMap, attributeNumber, NLMSG_ERROR, readError } from "../../codec/netlink/reader.ts";
 import { NodeplaneError } from "../../model/errors.ts";
@@ -229,6 +229,18 @@ export class LinuxNft implements NftDriver {
       (buffer, found) => take(buffer, found.start + NFGENMSG_BYTES, found.end),
     );
     if (errno !== 0 && errno !== ENOENT) throw refused("read table", errno);
+  }
+
+  counted(): ReadonlyMap<string, number> {
+    const found: { readonly chain: string; readonly packets: number }[] = [];
+    const { name } = this.table;
+    this.#dump(MSG.getRule, [[1, name]], found, (buffer, start, end) => {
+      const counter = readRuleCounter(buffer, start, end, name);
+      if (counter !== undefined) found.push(counter);
+    });
+    const sums = new Map<string, number>();
+    for (const { chain, packets } of found) sums.set(chain, (sums.get(chain) ?? 0) + packets);
+    return sums;
   }
 
   canonicalRule(rule: NftRule): string {

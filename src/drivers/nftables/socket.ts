@@ -55,12 +55,15 @@ export class NfSocket {
   readonly #socket: NetlinkSocket;
   #sequence = 1;
 
-  /** @throws {NodeplaneError} NETLINK_FAILED, ADDON_MISSING */
-  constructor() {
+  /**
+   * @param protocol NETLINK_NETFILTER, or NETLINK_GENERIC for the driver of IPVS
+   * @throws {NodeplaneError} NETLINK_FAILED, ADDON_MISSING
+   */
+  constructor(protocol = NETLINK_NETFILTER) {
     try {
-      this.#socket = addon().netlinkOpen(NETLINK_NETFILTER, SEND_BYTES, RECEIVE_BYTES);
+      this.#socket = addon().netlinkOpen(protocol, SEND_BYTES, RECEIVE_BYTES);
     } catch (error) {
-      throw failed(error, "open nf_tables socket");
+      throw failed(error, protocol === NETLINK_NETFILTER ? "open nf_tables socket" : "open netlink socket");
     }
   }
 

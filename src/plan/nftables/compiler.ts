@@ -94,6 +94,11 @@ export class NftCompiler {
     return this.#staged(element, undo, objects);
   }
 
+  /** True while some service port has session affinity. */
+  get hasAffinity(): boolean {
+    return this.#affinity.units.length > 0;
+  }
+
   /** Operations that remove chains and sets that lost their unit: a batch of their own, after what led traffic away. */
   removalOps(): readonly NftOp[] {
     return this.#affinity.removal();

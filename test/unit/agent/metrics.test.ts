@@ -59,6 +59,7 @@ const SNAPSHOT: MetricsSnapshot = {
     ],
     syncs: { count: 1, secondsSum: 1, lastSeconds: 1 },
   },
+  affinityNotRemembered: () => new Map([["ip", 2]] as const),
   feedAgeSeconds: 1.5,
   feedConnected: true,
   feedSynced: true,

@@ -2,7 +2,14 @@
  * Layer codec. Chains and rules as the kernel shows them in dumps, and requests for dumps.
  */
 import type { NftChain, NftTable, NftTableState } from "../../../model/nftables.ts";
-import { type Attribute, attributeMap, attributeNumber, attributeText } from "../reader.ts";
+import {
+  type Attribute,
+  attributeMap,
+  attributeNumber,
+  attributeText,
+  readAttributes,
+  viewOf,
+} from "../reader.ts";
 import type { NetlinkWriter } from "../writer.ts";
 import { canonicalExpressions } from "./canonical.ts";
 import { FAMILY, HOOK, NLM_F_DUMP, NLM_F_REQUEST, nftType } from "./constants.ts";
@@ -73,4 +80,26 @@ export function readRule(
       expressions === undefined ? "" : canonicalExpressions(buffer, expressions.start, expressions.end),
     ...(comment === undefined ? {} : { comment }),
   };
+}
+
+/** Packets that the counters of a rule of table `name` have seen; `undefined` when it has none. @throws {NetlinkMalformed} */
+export function readRuleCounter(
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+  name: string,
+): { readonly chain: string; readonly packets: number } | undefined {
+  const attributes = attributeMap(buffer, start, end);
+  const expressions = attributes.get(4);
+  if (expressions === undefined || text(buffer, attributes.get(1)) !== name) return undefined;
+  let packets: number | undefined;
+  for (const element of readAttributes(buffer, expressions.start, expressions.end)) {
+    const parts = attributeMap(buffer, element.start, element.end);
+    const data = parts.get(2);
+    if (text(buffer, parts.get(1)) !== "counter" || data === undefined) continue;
+    const count = attributeMap(buffer, data.start, data.end).get(2);
+    if (count === undefined || count.end - count.start !== 8) continue;
+    packets = (packets ?? 0) + Number(viewOf(buffer).getBigUint64(count.start));
+  }
+  return packets === undefined ? undefined : { chain: text(buffer, attributes.get(2)), packets };
 }
