@@ -31,6 +31,7 @@ export const ERRORS = {
   ADDON_MISSING: withDetail("the native addon is not built (run 'sh bin/bootstrap')"),
   NETLINK_FAILED: withDetail("netlink request failed"),
   NFT_UNSUPPORTED: withDetail("this kernel lacks an nf_tables feature that nodeplane needs"),
+  IPVS_UNSUPPORTED: withDetail("this kernel does not support ipvs mode"),
   IPTABLES_MISSING: withDetail("iptables is not installed"),
   IPTABLES_FAILED: withDetail("iptables failed"),
   CONFIG_INVALID: withDetail("invalid configuration"),

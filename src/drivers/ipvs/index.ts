@@ -1,0 +1,4 @@
+/** Layer drivers. The kernel's IPVS. */
+export type { IpvsDriver } from "./driver.ts";
+export { FakeIpvs } from "./fake.ts";
+export { LinuxIpvs } from "./linux.ts";
