@@ -198,7 +198,7 @@ export class IptablesTracer {
       case "recent": {
         const text = after.slice(0, 6).join(" ");
         // A client that has not been here before: not in any list, and any list takes it.
-        if (/^--name \S+ --rcheck --seconds \d+ --reap -j/.test(text)) return [8, false];
+        if (/^--name \S+ --rcheck --seconds \d+ --reap$/.test(text)) return [8, false];
         if (/^--name \S+ --set /.test(text)) return [5, true];
         throw new Error(`unknown use of recent: ${text}`);
       }

@@ -1,11 +1,17 @@
 /** The iptables reconciler on fake commands and a fake clock: partial and full syncs, blame, canaries, restart, limits. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { IptablesReconciler, MANY_SERVICES } from "../../../src/agent/reconcile/iptables-reconciler.ts";
 import { FakeIptables } from "../../../src/drivers/iptables/index.ts";
+import type { IpAddress } from "../../../src/model/ip.ts";
 import type { FeedObject, ObjectKey } from "../../../src/model/objects.ts";
-import { caseNode, fixtureObjects, readCaseFile } from "../../support/packet-cases.ts";
+import { formatKey, keyOf } from "../../../src/model/objects.ts";
+import { IptablesTracer, readRules } from "../../support/iptables-tracer.ts";
+import { caseNode, fixtureObjects, mustIp, readCaseFile } from "../../support/packet-cases.ts";
+import { type Step, stepArbitrary } from "../../support/random-history.ts";
 import { TestClock } from "../../support/reconcile.ts";
+import type { Outcome, TracedPacket } from "../../support/tracer.ts";
 
 const file = readCaseFile();
 const [anyCase] = file.cases;
@@ -78,6 +84,76 @@ function many(count: number): FeedObject[] {
   }).flat();
 }
 
+/** Plays a history; what was there before a restart or a flush must not matter afterwards. */
+async function play(world: IptablesWorld, steps: readonly Step[]): Promise<FeedObject[]> {
+  const objects = new Map<string, FeedObject>();
+  await world.feed([], [], true);
+  for (const step of steps) {
+    if (step.kind === "upsert") {
+      objects.set(formatKey(keyOf(step.object)), step.object);
+      await world.feed([step.object]);
+    } else if (step.kind === "remove") {
+      objects.delete(formatKey(step.key));
+      await world.feed([], [step.key]);
+    } else if (step.kind === "flush") {
+      world.drivers.ip.flush();
+      world.drivers.ip6.flush();
+      world.clock.advance(30_000);
+      await settle();
+    } else {
+      if (step.kind === "restart") world.reconciler = world.start();
+      await world.feed(objects.values(), [], true);
+    }
+  }
+  return [...objects.values()];
+}
+
+test("random histories end where a fresh start on the final objects ends, and lead to endpoints alone", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(stepArbitrary, { minLength: 1, maxLength: 40 }), async (steps) => {
+      const world = new IptablesWorld();
+      const objects = await play(world, steps);
+      const once = new IptablesWorld();
+      await once.feed(objects.toReversed(), [], true);
+      const endpoints = new Set<string>(
+        objects.flatMap((object) =>
+          object.kind === "EndpointSlice" ? object.endpoints.flatMap(({ addresses }) => addresses) : [],
+        ),
+      );
+      for (const family of ["ip", "ip6"] as const) {
+        const [text, fresh] = [world.drivers[family].text(), once.drivers[family].text()];
+        assert.deepEqual(text.split("\n").toSorted(), fresh.split("\n").toSorted());
+        if (family === "ip") for (const object of objects) checkBackends(text, object, endpoints);
+      }
+    }),
+    { numRuns: Number(process.env["NODEPLANE_RUNS"] ?? 60) },
+  );
+});
+
+/** Walks packets to every frontend of a Service, through what the kernel holds. */
+function checkBackends(text: string, object: FeedObject, endpoints: ReadonlySet<string>): void {
+  if (object.kind !== "Service") return;
+  const rules = readRules(text);
+  const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+  const addresses: readonly IpAddress[] = [...object.clusterIPs, ...object.externalIPs];
+  for (const { protocol, port } of object.ports)
+    for (const destination of addresses) {
+      if (destination.includes(":")) continue;
+      const packet: TracedPacket = {
+        family: "ip",
+        source: mustIp("203.0.113.77"),
+        destination,
+        protocol: protocols[protocol],
+        port,
+        isFromNode: false,
+        nodeAddresses: new Set<string>(node.nodeAddresses),
+      };
+      const outcomes: readonly Outcome[] = new IptablesTracer(rules, packet).trace();
+      for (const { result, backend = "" } of outcomes)
+        assert.ok(result !== "BACKEND" || endpoints.has(backend.split(":")[0] ?? ""), `${backend} of nobody`);
+    }
+}
+
 test("nothing is written before the first complete state", async () => {
   const world = new IptablesWorld();
   await world.feed(fixtureObjects(file, "np"));
@@ -135,6 +211,7 @@ test("a bad service is reported, the others go live, and it comes back", async (
   await world.feed(many(8), [], true);
   const refused = world.reconciler.status().refused.map(({ object, reason }) => `${object.name} ${reason}`);
   assert.deepEqual(refused, ["svc3 KernelRefused"]);
+  assert.equal(world.drivers.ip.inputs.length, 2, "the line tells who is to blame");
   assert.equal(world.rules("cluster IP").filter((line) => line.startsWith("-A KUBE-SERVICES")).length, 7);
   assert.deepEqual(world.programmed, [1n]);
   world.drivers.ip.refuse = undefined;
