@@ -8,7 +8,9 @@ namespace nodeplane::dns {
 namespace {
 
 constexpr std::size_t kFirstSets = 256;
-constexpr std::size_t kMaxSets = 1U << 17;
+constexpr std::size_t kMaxSets = 1U << 18;
+/// Slots for each entry: with a quarter in use, one set in 4,000 is too small for its eight places.
+constexpr std::size_t kSlack = 4;
 
 // A slot holds a pointer in its lower 48 bits (user addresses need no more) and 16 bits of the hash above.
 std::uint64_t pack(const Entry* entry) {
@@ -128,7 +130,7 @@ void Table::publish(EntryPointer entry) {
   bytes_ += entry->bytes();
   entries_++;
   Sets* sets = sets_.load(std::memory_order_relaxed);
-  if (entries_ * 2 > sets->sets.size() * kWays && sets->sets.size() < kMaxSets) grow();
+  if (entries_ * kSlack > sets->sets.size() * kWays && sets->sets.size() < kMaxSets) grow();
   put(*sets_.load(std::memory_order_relaxed), entry.release());
   if (bytes_ > max_bytes_) make_room();
   reclaim();
