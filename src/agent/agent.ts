@@ -84,6 +84,7 @@ export class Agent {
         this.#programming.status().programmed && hasLocalhostNodePorts(this.#programming.config, "ip"),
       mayWrite: settings.setPreconditions,
       hasFailedWrites: () =>
+        settings.mode === "nftables" &&
         this.#programming.status().families.some(({ counters }) => counters.failedCommits > 0),
       changedPath: changedSysctlsPath(settings.stateDir),
       run: runCommand,

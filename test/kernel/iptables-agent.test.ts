@@ -138,6 +138,12 @@ for (const variant of ["legacy", "nft"] as const) {
       assert.match(get("http://127.0.0.1:10249/proxyMode"), /^iptables$/);
       write("web-slice", slice("web", ["10.244.2.2"]));
       await until("the other endpoint", () => get("http://10.96.0.80/") === "pod2");
+      const rules = /^kubeproxy_sync_proxy_rules_iptables_total\{ip_family="IPv4",table="nat"\} (\d+)$/m;
+      const owned = saved()
+        .split("*nat")[1]
+        ?.split("COMMIT")[0]
+        ?.match(/^-A KUBE-/gm)?.length;
+      assert.equal(Number(rules.exec(get("http://127.0.0.1:10249/metrics"))?.[1]), owned);
       assert.match(saved(), /-A KUBE-SERVICES .*"default\/web:http cluster IP"/);
     });
 
