@@ -23,15 +23,8 @@ import { agreeBehindName, encodeImage, type Image, rotation, serialOffset } from
 import type { NameTags, Tag } from "./name-tags.ts";
 
 const OPT_BYTES = 11;
-/** Not learned: transfers, what the any plugin answers, and names of this server. */
-const SKIPPED_TYPES: ReadonlySet<number> = new Set([
-  TYPE.ANY,
-  TYPE.AXFR,
-  TYPE.IXFR,
-  TYPE.NS,
-  TYPE.DS,
-  TYPE.OPT,
-]);
+/** Not learned: transfers, what the any plugin answers, and what belongs to the zone above. */
+const SKIPPED_TYPES: ReadonlySet<number> = new Set([TYPE.ANY, TYPE.AXFR, TYPE.IXFR, TYPE.DS, TYPE.OPT]);
 
 export interface Teaching {
   readonly cluster: ClusterState;
@@ -122,6 +115,8 @@ function isLearnable(query: DnsQuery, message: DnsMessage): boolean {
     query.depth === 0 &&
     query.client.transport === "udp" &&
     !SKIPPED_TYPES.has(query.type) &&
+    // Name servers are this machine's addresses, which no tag follows.
+    !(query.type === TYPE.NS && message.answers.length > 0) &&
     !query.name.includes("\\") &&
     !message.truncated &&
     message.rcode <= 15

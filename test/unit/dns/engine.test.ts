@@ -314,3 +314,50 @@ test("on real sockets: replies leave from the address asked, cached names run do
   });
   again.close();
 });
+
+test("while a service changes 200 times, each answer is of a moment between its question and its arrival", async () => {
+  const runtime = testRuntime();
+  const { cluster } = runtime;
+  const engine = DnsEngine.open(runtime) ?? assert.fail("no addon");
+  const server = new DnsServer(runtime, engine);
+  const corefile = ".:0 {\n bind 127.0.0.1\n kubernetes cluster.local\n}\n";
+  await server.apply(buildInstance(parse(corefile), runtime, { defaultPort: 0, isStopping: () => false }));
+  const port = Number(/:(\d+)$/.exec(server.addresses()[0] ?? "")?.[1]);
+  const client = createSocket("udp4");
+  await new Promise<void>((resolve) => client.connect(port, "127.0.0.1", resolve));
+  let version = 0;
+  let checked = 0;
+  const asked = new Map<number, number>();
+  const wrong: string[] = [];
+  client.on("message", (reply) => {
+    const decoded = decodeMessage(reply);
+    const data = decoded.kind === "message" ? decoded.message.answers[0]?.data : undefined;
+    const seen = data?.kind === "address" ? Number(data.address.split(".")[3]) : -1;
+    const from = asked.get(reply.readUInt16BE(0)) ?? Number.MAX_SAFE_INTEGER;
+    if (seen < from || seen > version) wrong.push(`${seen} is not in ${from} to ${version}`);
+    checked++;
+  });
+  try {
+    for (version = 1; version <= 200; version++) {
+      const change = service("red", "web", { clusterIPs: [`10.96.7.${version}`] });
+      commit(cluster, () => cluster.upsert(change), version === 1);
+      for (let round = 0; round < 3; round++) {
+        for (let i = 0; i < 8; i++) {
+          const id = asked.size & 0xffff;
+          asked.set(id, version);
+          client.send(encodeMessage({ ...queryMessage("web.red.svc.cluster.local."), id }));
+        }
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    }
+    version = 200;
+    const until = Date.now() + 5_000;
+    while (checked < asked.size && Date.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(wrong, []);
+    assert.equal(checked, 4_800);
+  } finally {
+    client.close();
+    await server.stop();
+  }
+});
