@@ -2,7 +2,7 @@
 # Proves the two commands of the README on a bare Debian 12: a debootstrap root with only git, curl and npm added, sharing the
 # machine's network namespace. Clones this checkout's HEAD into it, runs the commands named (default: demo, then test), and
 # compares the machine before and after: rules, addresses, routes, sysctls, mounts, namespaces, processes.
-# Usage: test/bare.sh [demo] [test] [-- SHELL COMMAND]      environment: BARE_ROOT (default .cache/bare), BARE_KEEP=1 keeps the clone
+# Usage: test/bare.sh [demo] [test] [-- SHELL COMMAND]      environment: BARE_ROOT (default .cache/bare)
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "bare.sh: run this as root" >&2; exit 1; }
@@ -42,23 +42,29 @@ snapshot() {
   echo "# routes";    ip route show table all; ip -6 route show table all | sed 's/expires [0-9a-z]*//'
   echo "# sysctl";    sysctl -a 2>/dev/null | grep -E '^net\.(ipv4|ipv6|netfilter|bridge)' | grep -vE 'count|nf_conntrack_(count|buckets)|tcp_metrics|random|\.mtu|fib_sync|inode|cookie' || true
   echo "# mounts";    awk '{print $5}' /proc/self/mountinfo | grep -v "^$root" | sort
-  echo "# netns";     ip netns list 2>/dev/null | sort
 }
 
 run_inside() {
   unshare --mount --pid --fork --kill-child --propagation private sh -eu -c '
-    root=$1
-    mount --bind "$root" "$root"
+    # Every command begins with the bare root: what it installs goes to an overlay in memory.
+    mount -t tmpfs tmpfs "$3"
+    mkdir "$3/upper" "$3/work" "$3/root"
+    root=$3/root
+    mount -t overlay overlay -o "lowerdir=$1,upperdir=$3/upper,workdir=$3/work" "$root"
+    git clone -q "$4" "$root/srv/nodeplane"
     mount -t proc proc "$root/proc"
     mount --rbind /sys "$root/sys"
     mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/run"
     mount -t tmpfs tmpfs "$root/tmp"
     exec chroot "$root" env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-      NPM_CONFIG_USERCONFIG=/etc/npmrc NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -c "
+      NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt CI=true sh -c "
         cd /srv/nodeplane || exit 1
+        mounts=\$(cut -d\" \" -f5 /proc/self/mountinfo | sort)
         $2
         status=\$?
+        [ \"\$mounts\" = \"\$(cut -d\" \" -f5 /proc/self/mountinfo | sort)\" ] || { echo left mounted: something; cat /proc/self/mountinfo; status=1; }
+        [ -z \"\$(ls /run/netns 2>/dev/null)\" ] || { echo left namespaces: \$(ls /run/netns); status=1; }
         # This is process 1 of a process namespace of its own: whatever else still runs here was left behind.
         sleep 1
         for entry in /proc/[0-9]*; do
@@ -67,13 +73,12 @@ run_inside() {
         done
         exit \$status
       "
-  ' sh "$root" "$1"
+  ' sh "$root" "$1" "$scratch" "$repo"
 }
 
-rm -rf "$root/srv/nodeplane"
-git clone -q "$repo" "$root/srv/nodeplane"
+scratch=$(mktemp -d)
 before=$(mktemp); after=$(mktemp)
-trap 'rm -f "$before" "$after"' EXIT
+trap 'rm -f "$before" "$after"; rmdir "$scratch"' EXIT
 snapshot >"$before"
 status=0
 [ $# -gt 0 ] || set -- demo test
@@ -90,5 +95,4 @@ while [ $# -gt 0 ]; do
 done
 snapshot >"$after"
 if diff "$before" "$after"; then echo "bare.sh: nothing was left behind"; else status=1; fi
-[ -n "${BARE_KEEP:-}" ] || rm -rf "$root/srv/nodeplane"
 exit "$status"
