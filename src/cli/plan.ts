@@ -12,11 +12,12 @@ const HELP = `Usage: nodeplane plan -f FILE [-f FILE …] [--node-name NODE] [--
 
 Prints what the agent of NODE would program for the objects in FILE (YAML or JSON lines, a file or a folder): for mode
 nftables a script for 'nft -f', for mode iptables the input of 'iptables-restore --noflush' and 'ip6tables-restore
---noflush'. Touches nothing. Objects that would be refused are named on standard error.
+--noflush', for mode ipvs that of 'ip -batch', 'ipvsadm -R' and 'nft -f', one part each. Touches nothing. Objects that
+would be refused are named on standard error.
 
   -f FILE            Services, EndpointSlices, Nodes …; a Node named NODE gives addresses, zone and pod range
   --node-name NODE   the node to plan for (default: the host name)
-  --mode MODE        nftables or iptables (ipvs is not built yet)
+  --mode MODE        nftables, iptables or ipvs (which the agent does not run yet)
   --node-ip A,B      addresses of the node, where FILE has no Node object for it
 
 Other flags of 'nodeplane agent' (--config, --cluster-cidr, --nodeport-addresses, --masquerade-all …) work here too.
@@ -24,7 +25,7 @@ Exit status: 0, or 1 when a file has objects that make no sense.
 `;
 
 export const planCommand: Command = async (args, io) => {
-  const { files, rest } = splitArguments(args);
+  const { files, rest, isIpvs } = splitArguments(args);
   const [first] = files;
   const loaded = loadSettings([...rest, ...(first === undefined ? [] : ["--objects", first])]);
   if (loaded.kind === "help") {
@@ -40,13 +41,7 @@ export const planCommand: Command = async (args, io) => {
     all: [...loopback, ...(known?.internalIPs ?? []), ...settings.nodeAddresses],
     primary: [],
   };
-  const plan = planText(objects, nodeConfig(settings, addresses, known), settings.mode);
-  if (plan === undefined) {
-    throw new NodeplaneError("CONFIG_INVALID", {
-      path: "--mode",
-      detail: `${settings.mode} cannot be planned yet; allowed: nftables, iptables`,
-    });
-  }
+  const plan = planText(objects, nodeConfig(settings, addresses, known), isIpvs ? "ipvs" : settings.mode);
   for (const problem of problems) io.err(`nodeplane plan: ${problem}\n`);
   for (const { object, reason, field, message } of plan.problems) {
     io.err(
@@ -57,18 +52,29 @@ export const planCommand: Command = async (args, io) => {
   return problems.length > 0 ? 1 : 0;
 };
 
-/** Takes `-f` out and gives the agent's name to `--mode`. */
+/**
+ * Takes `-f` out and gives the agent's name to `--mode`. Mode ipvs, which the agent refuses, is planned with the settings of
+ * iptables mode: they have the same defaults.
+ */
 function splitArguments(args: readonly string[]): {
   readonly files: readonly string[];
   readonly rest: readonly string[];
+  readonly isIpvs: boolean;
 } {
   const files: string[] = [];
   const rest: string[] = [];
+  let isIpvs = false;
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? "";
     const match = /^(?:-f|--filename)(?:=(.*))?$/s.exec(arg);
     if (match === null) {
-      rest.push(arg.replace(/^--mode(?==|$)/, "--proxy-mode"));
+      const named = arg.replace(/^--mode(?==|$)/, "--proxy-mode");
+      const mode = named === "--proxy-mode" ? args[i + 1] : /^--proxy-mode=(.*)$/.exec(named)?.[1];
+      if (mode !== undefined) isIpvs = mode === "ipvs";
+      if (mode === "ipvs") {
+        if (named === "--proxy-mode") i++;
+        rest.push("--proxy-mode=iptables");
+      } else rest.push(named);
       continue;
     }
     const file = match[1] ?? args[++i];
@@ -83,7 +89,7 @@ function splitArguments(args: readonly string[]): {
       detail: "say which objects: -f FILE; see 'nodeplane plan --help'",
     });
   }
-  return { files, rest };
+  return { files, rest, isIpvs };
 }
 
 async function readObjects(

@@ -9,6 +9,8 @@ import { IptablesCompiler } from "./iptables/compiler.ts";
 import type { IptablesFeatures } from "./iptables/node-rules.ts";
 import type { RestoreInput } from "./iptables/restore-input.ts";
 import { emptyState } from "./iptables/saved-state.ts";
+import { DEFAULT_SCHEDULER, type IpvsState, ipvsState } from "./ipvs/state.ts";
+import { formatIpvsPlan } from "./ipvs/text.ts";
 import type { ProxyMode } from "./mode.ts";
 import { NftCompiler } from "./nftables/compiler.ts";
 import { setsOf, tableOf } from "./nftables/names.ts";
@@ -18,7 +20,10 @@ import { Planner } from "./planner.ts";
 import type { UnitChange } from "./unit.ts";
 
 export interface PlanText {
-  /** For mode nftables a script that `nft -f` accepts; for iptables the input of both families' restore commands. */
+  /**
+   * For mode nftables a script that `nft -f` accepts; for iptables the input of both families' restore commands; for ipvs that
+   * of ip, ipvsadm and nft, one part each.
+   */
   readonly text: string;
   /** Objects that would be refused, wholly or in part. */
   readonly problems: readonly ObjectProblem[];
@@ -51,6 +56,26 @@ export function planIptables(
   return { inputs: { ip: inputOf("ip"), ip6: inputOf("ip6") }, problems: planner.problems() };
 }
 
+export interface IpvsPlan {
+  readonly states: Readonly<Record<IpFamily, IpvsState>>;
+  readonly problems: readonly ObjectProblem[];
+}
+
+/** What IPVS, the dummy device and nf_tables would hold for `objects`. */
+export function planIpvs(
+  objects: Iterable<FeedObject>,
+  node: NodeConfig,
+  scheduler: string = DEFAULT_SCHEDULER,
+): IpvsPlan {
+  const planner = new Planner(node, { hasAffinity: true });
+  const units = allChanges(planner, objects).flatMap(({ unit }) => (unit === undefined ? [] : [unit]));
+  const stateOf = (family: IpFamily): IpvsState => {
+    const own = units.filter(({ shape }) => shape.family === family);
+    return ipvsState(own, node, family, scheduler);
+  };
+  return { states: { ip: stateOf("ip"), ip6: stateOf("ip6") }, problems: planner.problems() };
+}
+
 /** Units of all objects, sorted by key. */
 function allChanges(planner: Planner, objects: Iterable<FeedObject>): readonly UnitChange[] {
   planner.begin();
@@ -74,22 +99,18 @@ export function planNft(objects: Iterable<FeedObject>, node: NodeConfig): NftPla
   return { ops: { ip: opsOf("ip"), ip6: opsOf("ip6") }, problems: planner.problems() };
 }
 
-/**
- * Plans `objects` for `node`, both families, from nothing.
- * @returns `undefined` when the mode has no compiler in this version
- */
-export function planText(
-  objects: Iterable<FeedObject>,
-  node: NodeConfig,
-  mode: ProxyMode,
-): PlanText | undefined {
+/** Plans `objects` for `node`, both families, from nothing. */
+export function planText(objects: Iterable<FeedObject>, node: NodeConfig, mode: ProxyMode): PlanText {
   if (mode === "iptables") {
     const { inputs, problems } = planIptables(objects, node);
     const lines = ["# iptables-restore --noflush", ...inputs.ip.lines];
     for (const line of ["# ip6tables-restore --noflush", ...inputs.ip6.lines]) lines.push(line);
     return { text: `${lines.join("\n")}\n`, problems };
   }
-  if (mode !== "nftables") return undefined;
+  if (mode === "ipvs") {
+    const { states, problems } = planIpvs(objects, node);
+    return { text: formatIpvsPlan(states), problems };
+  }
   const { ops, problems } = planNft(objects, node);
   const lines: string[] = [];
   for (const family of ["ip", "ip6"] as const)

@@ -20,6 +20,9 @@ export interface TracedPacket {
   readonly nodeAddresses: ReadonlySet<string>;
 }
 
+/** Packed destinations, each as often as its weight, by protocol number, a blank, packed address and port. */
+export type VirtualServers = ReadonlyMap<string, readonly string[]>;
+
 /** What can become of a connection; `probability` sums to 1 over a trace. */
 export interface Outcome {
   readonly result: "BACKEND" | "REJECT" | "DROP" | "NONE";
@@ -70,11 +73,14 @@ const CHAIN_DEPTH = 16;
 export class Tracer {
   readonly #table: TableModel;
   readonly #packet: TracedPacket;
+  readonly #servers: VirtualServers | undefined;
   #choices = new Choices([]);
 
-  constructor(table: TableModel, packet: TracedPacket) {
+  /** @param servers of IPVS, which stands behind the output chains and behind the input chains */
+  constructor(table: TableModel, packet: TracedPacket, servers?: VirtualServers) {
     this.#table = table;
     this.#packet = packet;
+    this.#servers = servers;
   }
 
   /** All outcomes with their probabilities. */
@@ -108,7 +114,9 @@ export class Tracer {
     for (const hook of [`${entry}/filter/-110`, `${entry}/nat`]) {
       const end = this.#hook(hook, state);
       if (end === "drop") return { result: "DROP", probability };
+      if (end === "reject") return { result: "REJECT", probability };
     }
+    if (this.#packet.isFromNode) this.#balance(state);
     const isToNode = this.#isLocal(state.destination);
     const filters = this.#packet.isFromNode ? ["output/filter/0"] : [];
     filters.push(isToNode ? "input/filter/0" : this.#packet.isFromNode ? "" : "forward/filter/0");
@@ -117,6 +125,7 @@ export class Tracer {
       if (end === "drop") return { result: "DROP", probability };
       if (end === "reject") return { result: "REJECT", probability };
     }
+    if (isToNode && !this.#packet.isFromNode) this.#balance(state);
     this.#hook("postrouting/nat", state);
     if ((state.mark & 0xffff) !== 0) throw new Error("a mark was left on the packet");
     if (!state.isDnated) {
@@ -128,6 +137,17 @@ export class Tracer {
     const { masquerade, remembered } = state;
     const kept = remembered === undefined ? {} : { remembered };
     return { result: "BACKEND", backend, masquerade, ...kept, probability };
+  }
+
+  /** What IPVS does with a packet for a virtual server; each destination counts by its weight. */
+  #balance(state: State): void {
+    const port = String.fromCharCode(state.port >> 8, state.port & 255);
+    const found = this.#servers?.get(`${this.#packet.protocol} ${state.destination}${port}`);
+    if (found === undefined) return;
+    const chosen = found[this.#choices.choose(found.length)] ?? "";
+    state.destination = chosen.slice(0, -2);
+    state.port = chosen.charCodeAt(chosen.length - 2) * 256 + chosen.charCodeAt(chosen.length - 1);
+    state.isDnated = true;
   }
 
   #hook(name: string, state: State): End {

@@ -85,7 +85,7 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     throw configError(
       "mode",
       "",
-      `${mode} mode is not built yet; allowed: nftables, iptables, or "" for nftables`,
+      `${mode} mode is not complete yet; allowed: nftables, iptables, or "" for nftables`,
     );
   }
   const isIptables = mode === "iptables";

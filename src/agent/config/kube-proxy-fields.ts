@@ -32,7 +32,7 @@ export const KUBE_PROXY = {
     type: oneOf("", "nftables", "iptables", "ipvs"),
     fallback: "",
     fallbackText: '""',
-    note: '"" is nftables; ipvs is refused until it is built',
+    note: '"" is nftables; ipvs is refused until it is complete',
   },
   hostnameOverride: {
     path: "hostnameOverride",

@@ -164,6 +164,9 @@ test("plan prints a script for nft and names what would be refused", async () =>
     "192.0.2.1",
   );
   assert.match(plan.out, /^add table ip nodeplane$/m);
+  const ipvs = await run(planCommand, "-f", objects, "--mode", "ipvs", "--node-ip", "192.0.2.1");
+  assert.match(ipvs.out, /^address add 10\.96\.0\.7\/32 dev kube-ipvs0$/m);
+  assert.match(ipvs.out, /^add table ip nodeplane-ipvs$/m);
   assert.match(plan.out, /10\.96\.0\.7 \. /);
   assert.match(plan.err, /Service\/default\/b: FrontendConflict: /);
   assert.match(plan.err, /Service\/default\/c: .*99999|port/);
@@ -177,12 +180,6 @@ const usage: readonly { name: string; command: Command; args: readonly string[];
     command: planCommand,
     args: ["-f", "/nonexistent.yaml"],
     want: /cannot read: \/nonexistent\.yaml/,
-  },
-  {
-    name: "plan for ipvs",
-    command: planCommand,
-    args: ["-f", folder, "--mode", "ipvs"],
-    want: /ipvs mode is not built yet/,
   },
   {
     name: "status in another format",

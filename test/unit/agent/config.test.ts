@@ -197,7 +197,7 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
   {
     name: "ipvs mode by flag",
     args: ["--proxy-mode=ipvs", "--objects=/o"],
-    want: /ipvs mode is not built yet/,
+    want: /ipvs mode is not complete yet/,
   },
   {
     name: "unknown mode",
