@@ -49,7 +49,8 @@ type End = "accept" | "drop" | "reject" | "return" | "policy";
 class Choices {
   readonly #made: number[];
   #at = 0;
-  fork: number | undefined;
+  /** Probability of each choice, when a new one is to be made. */
+  fork: readonly number[] | undefined;
 
   constructor(made: number[]) {
     this.#made = made;
@@ -62,7 +63,15 @@ class Choices {
       this.#made.push(0);
       return 0;
     }
-    this.fork = modulus;
+    this.fork = Array.from({ length: modulus }, () => 1 / modulus);
+    throw FORK;
+  }
+
+  /** 0 once in `modulus` times, else 1: all that a comparison with 0 has to know. */
+  isZero(modulus: number): number {
+    const made = this.#made[this.#at++];
+    if (made !== undefined) return made;
+    this.fork = [1 / modulus, 1 - 1 / modulus];
     throw FORK;
   }
 }
@@ -94,8 +103,8 @@ export class Tracer {
       } catch (error) {
         const { fork } = this.#choices;
         if (error !== FORK || fork === undefined) throw error;
-        for (let i = 0; i < fork; i++)
-          queue.push({ made: [...next.made, i], probability: next.probability / fork });
+        for (const [i, share] of fork.entries())
+          queue.push({ made: [...next.made, i], probability: next.probability * share });
       }
     }
     return outcomes;
@@ -235,6 +244,9 @@ export class Tracer {
   }
 
   #match(statement: Extract<NftStatement, { kind: "match" }>, state: State): boolean {
+    const { field, value: wanted } = statement;
+    if (typeof field !== "string" && wanted.every((byte) => byte === 0))
+      return (this.#choices.isZero(field.numgenRandomModulus) === 0) === (statement.op === "==");
     const value = this.#field(statement.field, state).slice(0, statement.value.length);
     const masked = [...value].map((c, i) => c.charCodeAt(0) & (statement.mask?.[i] ?? 255));
     const isEqual = masked.every((byte, i) => byte === statement.value[i]);

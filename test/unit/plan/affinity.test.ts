@@ -1,6 +1,7 @@
 /** Session affinity in nftables mode, walked through the compiled table: who is remembered where, who sticks to what. */
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import fc from "fast-check";
 import type { FeedObject } from "../../../src/model/objects.ts";
 import { affinityChain } from "../../../src/plan/nftables/affinity.ts";
 import { packIp } from "../../../src/plan/packed.ts";
@@ -81,6 +82,34 @@ suite("session affinity in nftables mode", () => {
       "10.244.0.2:8080": 0.5,
       "10.244.0.3:8080": 0.5,
     });
+  });
+
+  test("any endpoints and weights: shares are exact, and each is remembered at its own", () => {
+    const weights = fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 10 });
+    fc.assert(
+      fc.property(weights, fc.constantFrom("10.96.0.10", "192.168.0.2"), (list, destination) => {
+        const sum = list.reduce((a, b) => a + b, 0);
+        const endpoints = list.map((weight, i) => endpoint(`10.244.0.${i + 2}`, { weight }));
+        const model = table([sticky(), slice("web", endpoints)]);
+        const outcomes = connect(model, POD, destination, destination === "10.96.0.10" ? 80 : 30_080);
+        if (sum === 0) {
+          assert.deepEqual(
+            outcomes.map(({ result }) => result),
+            ["REJECT"],
+          );
+          return;
+        }
+        const found = shares(outcomes);
+        for (const [i, weight] of list.entries())
+          assert.ok(
+            Math.abs((found[`10.244.0.${i + 2}:8080`] ?? 0) - weight / sum) < 1e-5,
+            JSON.stringify(found),
+          );
+        for (const { backend = "", remembered = "" } of outcomes)
+          assert.ok(remembered.endsWith(`/${backend.replace(":", "/")}`), `${backend} in ${remembered}`);
+      }),
+      { numRuns: 60 },
+    );
   });
 
   test("ports do not share; masquerade and policies are those of a service without affinity", () => {
