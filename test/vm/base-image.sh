@@ -10,7 +10,7 @@ cache=$PWD/.cache/vm
 say() { printf 'vm: %s\n' "$*" >&2; }
 [ "$(id -u)" = 0 ] || { say "run this as root"; exit 2; }
 
-PACKAGES="bash coreutils util-linux mount kmod iproute2 nftables iptables ipvsadm conntrack procps iputils-ping busybox-static tar
+PACKAGES="bash dash coreutils util-linux mount kmod iproute2 nftables iptables ipvsadm conntrack procps iputils-ping busybox-static tar
 grep sed findutils diffutils gzip cpio hostname libc-bin libstdc++6 libatomic1 openssl bind9-dnsutils"
 # Modules that must be there before the root is, in this order with what they need.
 EARLY="virtio_pci virtio_blk ext4 overlay virtio_console"
@@ -93,6 +93,7 @@ for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6
   ln -sf "$(echo "$name" | sed 's/tables/tables-nft/')" "$root/usr/sbin/$name"
 done
 ln -sf mawk "$root/usr/bin/awk"
+ln -sf dash "$root/usr/bin/sh"
 ln -sf which.debianutils "$root/usr/bin/which"
 echo 'root:x:0:0:root:/root:/bin/bash
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >"$root/etc/passwd"
