@@ -136,7 +136,9 @@ async function hold(scene: Scene): Promise<() => void> {
   const holder = scene.network.namespaces.spawn("node", "nft", ["-i"], {
     stdio: ["pipe", "ignore", "inherit"],
   });
-  holder.stdin?.write("add table ip nodeplane\ndelete table ip nodeplane\nadd table ip nodeplane { flags owner; }\n");
+  holder.stdin?.write(
+    "add table ip nodeplane\ndelete table ip nodeplane\nadd table ip nodeplane { flags owner; }\n",
+  );
   await eventually("the table is held", 3000, () => {
     const tables = scene.network.namespaces.run("node", "nft", "-a", "list", "tables");
     return tables.includes("nodeplane") && holder.exitCode === null;
