@@ -9,10 +9,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentConfig, FixtureService, Mode, Topology } from "./case-file.ts";
 import { type NodeFields, objectsText } from "./objects.ts";
+import { PATIENCE } from "./patience.ts";
 import type { PacketTopology } from "./topology.ts";
 
 const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");
-const PROGRAMMED_TIMEOUT_MS = 20_000;
+const PROGRAMMED_TIMEOUT_MS = 20_000 * PATIENCE;
 const POLL_MS = 10;
 
 interface Programmed {
@@ -117,7 +118,9 @@ export class AgentUnderTest {
       if (isLive && (before === undefined || now.revision !== before.revision)) return;
       if (this.#exit !== undefined) throw new AgentFailed(`${this.#exit}\n${this.logTail()}`);
       if (Date.now() > deadline)
-        throw new AgentFailed(`objects are not programmed after 20 s\n${this.logTail()}`);
+        throw new AgentFailed(
+          `objects are not programmed after ${PROGRAMMED_TIMEOUT_MS / 1000} s\n${this.logTail()}`,
+        );
       await sleep(POLL_MS);
     }
   }
@@ -128,7 +131,9 @@ export class AgentUnderTest {
     while ((await this.#programmed())?.programmed !== true) {
       if (this.#exit !== undefined) throw new AgentFailed(`${this.#exit}\n${this.logTail()}`);
       if (Date.now() > deadline)
-        throw new AgentFailed(`the agent is not ready after 20 s\n${this.logTail()}`);
+        throw new AgentFailed(
+          `the agent is not ready after ${PROGRAMMED_TIMEOUT_MS / 1000} s\n${this.logTail()}`,
+        );
       await sleep(POLL_MS * 5);
     }
   }

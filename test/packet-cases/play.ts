@@ -10,13 +10,14 @@ import { AgentUnderTest } from "./agent.ts";
 import type { Case, CaseFile, Expectation, Mode, Protocol } from "./case-file.ts";
 import { expectationText, judge, outcomesText } from "./judge.ts";
 import { NetProbe, type Outcomes } from "./netprobe.ts";
+import { PATIENCE } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
 
 /** Attempts for a case that expects several backends, one, or none. */
 const ATTEMPTS = { several: 240, severalRaw: 64, one: 24, none: 6 };
-const ANSWER_TIMEOUT_MS = 3_000;
+const ANSWER_TIMEOUT_MS = 3_000 * PATIENCE;
 /** How long nothing may come back for a packet that must be dropped: covers a TCP client's first repetition. */
-const SILENCE_MS = 1_500;
+const SILENCE_MS = 1_500 * Math.min(2, PATIENCE);
 /** Addresses that no case uses, answered beyond the node. */
 const CONTROL = { ip: "198.51.100.77", ip6: "2001:db8:fd::77", port: 64_999 };
 

@@ -104,6 +104,7 @@ async function runGuests(call: Call, signal: AbortSignal): Promise<number> {
         environment: {
           PATH: `${join(ROOT, "node_modules/node/bin")}:${join(ROOT, "bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`,
           VM_GUEST: String(index),
+          NODEPLANE_TEST_PATIENCE: "4",
           ...(alone ? {} : { VM_ADDRESS: network.address }),
         },
         ...(alone ? {} : { network }),
