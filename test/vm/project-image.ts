@@ -1,7 +1,7 @@
 /**
  * Virtual machine harness: the disk image of this project, `.cache/vm/project-HASH.ext4`. It holds the bundle and, beside it,
  * sources, tests, the addon and netprobe, at the very path that the checkout has on this machine, so that paths named on a
- * command line mean the same inside. HASH covers every file that goes in or that the bundle is made of. One image is kept.
+ * command line mean the same inside. HASH covers every file that goes in or that the bundle is made of.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -16,7 +16,7 @@ import {
   statSync,
   symlinkSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "../..");
 const CACHE = join(ROOT, ".cache/vm");
@@ -69,8 +69,18 @@ function layOut(tree: string): void {
   symlinkSync("../../../runtime/node", join(tree, "node_modules/node/bin/node"));
 }
 
+/** Others' images go when they are ten minutes old: a guest that starts just now may still be about to open one. */
+function removeOld(image: string): void {
+  for (const name of readdirSync(CACHE)) {
+    const path = join(CACHE, name);
+    if (!name.startsWith("project-") || path === image) continue;
+    if (Date.now() - statSync(path).mtimeMs > 600_000) rmSync(path, { force: true });
+  }
+}
+
 /** Makes the image unless there is one of just these files; `say` is told what takes time. */
 export function projectImage(say: (text: string) => void): string {
+  execFileSync("sh", [join(ROOT, "native/build.sh")], { stdio: ["ignore", "ignore", "inherit"] });
   const image = join(CACHE, `project-${contentHash()}.ext4`);
   if (existsSync(image)) return image;
   say("making the bundle and the image of the project");
@@ -91,9 +101,8 @@ export function projectImage(say: (text: string) => void): string {
       stdio: ["ignore", "ignore", "inherit"],
       env: { ...process.env, PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },
     });
-    for (const name of readdirSync(CACHE))
-      if (name.startsWith("project-") && name !== basename(image)) rmSync(join(CACHE, name));
     renameSync(target, image);
+    removeOld(image);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
