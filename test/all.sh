@@ -24,6 +24,11 @@ for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
       done ;;
     dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
     e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
+    # Not among the defaults: installs QEMU and takes some four minutes (npm run test:vm plays everything there).
+    vm)
+      stage "stock kernel in a virtual machine: IPVS drivers, packet cases of the first chapter"
+      npm run --silent vm -- node --test --test-concurrency=1 test/kernel/ipvs-conformance.test.ts test/kernel/ipvs-traffic.test.ts
+      npm run --silent test:vm -- --only cip- ;;
     *) echo "unknown stage: $name" >&2; exit 2 ;;
   esac
 done
