@@ -9,7 +9,7 @@ share=/vagrant/.vagrant/nodeplane
 export DEBIAN_FRONTEND=noninteractive
 [ -d "$share/$name" ] || { echo "no certificate for $name in $share: bring up the control plane ($control_plane) first" >&2; exit 1; }
 apt-get update -q
-apt-get install -y -q --no-install-recommends nftables iproute2 conntrack
+apt-get install -y -q --no-install-recommends nftables iproute2 conntrack libatomic1
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
