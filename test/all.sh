@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH
 export PATH
 
+# The first `ip netns add` on a machine turns /run/netns into a mount of its own and leaves it so: take that back.
+if ! grep -q ' /run/netns ' /proc/self/mountinfo; then
+  trap 'if [ -d /run/netns ] && [ -z "$(ls /run/netns)" ]; then umount /run/netns 2>/dev/null || true; rmdir /run/netns; fi' EXIT
+fi
+
 started=$(date +%s)
 stage() {
   now=$(date +%s)
