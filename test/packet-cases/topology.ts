@@ -180,6 +180,17 @@ export class PacketTopology {
       true,
     );
     this.#backendLeaves();
+    for (const role of [...routers, "ext", "pod"]) this.#widenNeighbourQueues(role);
+  }
+
+  /** All packets of a group leave at once: none may be dropped while the next hop's address is still being asked for. */
+  #widenNeighbourQueues(role: string): void {
+    const listed = this.namespaces.run(role, "ip", "-o", "link", "show", "type", "veth");
+    const devices = [...listed.matchAll(/^\d+: ([^:@]+)/gm)].map(([, device]) => device);
+    const settings = devices.flatMap((device) =>
+      ["ipv4", "ipv6"].map((family) => `net/${family}/neigh/${device}/unres_qlen_bytes=${16 << 20}`),
+    );
+    this.#sysctl(role, ...settings);
   }
 
   #backendLeaves(): void {
