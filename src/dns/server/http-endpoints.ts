@@ -1,5 +1,6 @@
 /** Layer dns. HTTP listeners of health, ready and metrics: opened once an address, their pages replaced at a reload. */
 import { createServer, type Server } from "node:http";
+import { NodeplaneError } from "../../model/errors.ts";
 import type { HttpHandler } from "../plugin.ts";
 
 /** Pages by path, by `host:port`. */
@@ -14,7 +15,7 @@ export class HttpEndpoints {
 
   /**
    * Opens what is new. Nothing is replaced or closed before {@link use}, so that a failure changes nothing.
-   * @throws the system's error
+   * @throws {NodeplaneError} CONFIG_INVALID naming the address
    */
   async open(pages: HttpPages): Promise<void> {
     const opened: string[] = [];
@@ -26,7 +27,8 @@ export class HttpEndpoints {
       }
     } catch (error) {
       for (const key of opened) this.#close(key);
-      throw error;
+      const detail = error instanceof Error ? error.message : String(error);
+      throw new NodeplaneError("CONFIG_INVALID", { detail: `cannot serve pages: ${detail}` });
     }
   }
 
