@@ -19,6 +19,8 @@ export interface Candidate {
   readonly serving: boolean;
   readonly terminating: boolean;
   readonly isLocal: boolean;
+  /** Local, or on a node that its slice does not name. */
+  readonly mayBeHere: boolean;
   /** 1–256: endpoints of weight 0 are drained, and no candidates. */
   readonly weight: number;
   readonly hints: HintMatch;

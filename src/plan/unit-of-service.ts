@@ -37,6 +37,7 @@ function candidatesOf(
         serving: fields.serving,
         terminating: fields.terminating,
         isLocal: fields.node !== 0 && fields.node === context.nodeNumber,
+        mayBeHere: fields.node === 0 || fields.node === context.nodeNumber,
         weight: fields.weight,
         hints: context.hints(fields.hints),
       });
@@ -64,8 +65,8 @@ function targetsOf(
   const targets: Target[] = [];
   selected.forEach((candidate, index) => {
     const count = slots[index] ?? 0;
-    if (count > 0)
-      targets.push({ destination: candidate.destination, slots: count, isLocal: candidate.isLocal });
+    const { destination, mayBeHere } = candidate;
+    if (count > 0) targets.push({ destination, slots: count, mayBeHere });
   });
   return targets;
 }

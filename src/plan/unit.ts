@@ -56,8 +56,8 @@ export interface Target {
   readonly destination: PackedDestination;
   /** How many slots it takes: its share is this over the sum. At least 1. */
   readonly slots: number;
-  /** On this node: it can meet itself. */
-  readonly isLocal: boolean;
+  /** It can meet itself here: it is on this node, or its slice does not say where it is. */
+  readonly mayBeHere: boolean;
 }
 
 /** Everything a compiler needs for one service port of one family. */

@@ -136,10 +136,10 @@ function pushGuard(elements: ElementList, unit: Unit, key: string): void {
 
 function pushHairpins(elements: ElementList, unit: Unit, context: IpvsContext): void {
   const seen = new Set<string>();
-  for (const { destination, isLocal } of [...unit.cluster, ...unit.local]) {
+  for (const { destination, mayBeHere } of [...unit.cluster, ...unit.local]) {
     const address = destination.slice(0, -2);
     // What is on the host network meets itself on the loopback device, where nothing is to be replaced.
-    if (!isLocal || seen.has(address) || context.nodeAddresses.has(address)) continue;
+    if (!mayBeHere || seen.has(address) || context.nodeAddresses.has(address)) continue;
     seen.add(address);
     elements.push(setIndex(IPVS_SETS.hairpins), address + address, "");
   }

@@ -18,7 +18,7 @@ export interface CompiledUnit {
   readonly clusterSlots: PackedSlots;
   readonly localSlots: PackedSlots;
   readonly hasAny: boolean;
-  /** Addresses of endpoints on this node, one behind the other, sorted. */
+  /** Addresses of endpoints that may be on this node, one behind the other, sorted. */
   readonly hairpins: string;
 }
 
@@ -67,7 +67,7 @@ export function compileUnit(unit: Unit, before: CompiledUnit | undefined): Compi
   const clusterSlots = assignSlots(before?.clusterSlots ?? "", width, unit.cluster);
   const localSlots = assignSlots(before?.localSlots ?? "", width, unit.local);
   const addresses = new Set<string>();
-  for (const target of unit.cluster) if (target.isLocal) addresses.add(target.destination.slice(0, -2));
+  for (const target of unit.cluster) if (target.mayBeHere) addresses.add(target.destination.slice(0, -2));
   for (const target of unit.local) addresses.add(target.destination.slice(0, -2));
   const hairpins = addresses.size === 0 ? "" : [...addresses].sort().join("");
   return { shape: unit.shape, clusterSlots, localSlots, hasAny: unit.hasAny, hairpins };

@@ -15,7 +15,7 @@ const WIDTH = 6;
 const target = (n: number, slots = 1): Target => ({
   destination: String.fromCharCode(10, 0, n >> 8, n & 255, 31, 144),
   slots,
-  isLocal: false,
+  mayBeHere: false,
 });
 
 /** How many slots hold something else. */
