@@ -5,11 +5,13 @@ namespace nodeplane::dns {
 namespace {
 
 constexpr std::uint16_t kTypeOpt = 41;
+/// A cookie is answered with a cookie (RFC 7873): the chain's work.
+constexpr std::uint16_t kOptionCookie = 10;
 constexpr std::uint16_t kClassIn = 1;
 /// QR, opcode, AA, TC, RA, Z and rcode: not set in a plain query.
 constexpr std::uint16_t kPlainMask = 0xfe4f;
 
-/// An OPT record that ends the packet, with well-formed options, which nobody reads.
+/// An OPT record that ends the packet, with well-formed options that ask for nothing over UDP.
 bool parse_opt(std::span<const std::uint8_t> rest, Query& out) {
   if (rest.size() < kOptBytes || rest[0] != 0 || read_u16(&rest[1]) != kTypeOpt) return false;
   if (rest[5] != 0 || rest[6] != 0) return false;
@@ -19,7 +21,7 @@ bool parse_opt(std::span<const std::uint8_t> rest, Query& out) {
   while (at < rest.size()) {
     if (rest.size() - at < 4) return false;
     const std::size_t option = read_u16(&rest[at + 2]);
-    if (rest.size() - at - 4 < option) return false;
+    if (rest.size() - at - 4 < option || read_u16(&rest[at]) == kOptionCookie) return false;
     at += 4 + option;
   }
   const std::size_t size = read_u16(&rest[3]);

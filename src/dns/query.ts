@@ -2,7 +2,7 @@
  * Layer dns. One query on its way through the plugins, and what plugins build answers with.
  */
 import { CLASS, RCODE } from "../codec/dns/constants.ts";
-import type { DnsMessage, Question, RecordData, ResourceRecord } from "../codec/dns/message.ts";
+import type { DnsMessage, EdnsOption, Question, RecordData, ResourceRecord } from "../codec/dns/message.ts";
 import type { Outcome } from "./plugin.ts";
 
 export type Transport = "udp" | "tcp" | "tls" | "https";
@@ -45,6 +45,8 @@ export class DnsQuery {
   readonly depth: number;
   /** Largest UDP reply in octets; plugins may lower it. */
   udpLimitBytes: number;
+  /** EDNS options that plugins add to the reply of a client that uses EDNS; one list for a query and what is made of it. */
+  readonly replyOptions: EdnsOption[];
 
   constructor(
     message: DnsMessage,
@@ -55,6 +57,7 @@ export class DnsQuery {
       readonly resolve: Resolve;
       readonly depth: number;
       readonly udpLimitBytes: number;
+      readonly replyOptions?: EdnsOption[];
     },
   ) {
     this.message = message;
@@ -67,6 +70,7 @@ export class DnsQuery {
     this.resolve = context.resolve;
     this.depth = context.depth;
     this.udpLimitBytes = context.udpLimitBytes;
+    this.replyOptions = context.replyOptions ?? [];
   }
 
   /** The same query with another question or other settings in its message. */
@@ -85,6 +89,7 @@ export class DnsQuery {
       labels: this.labels,
       resolve: this.resolve,
       udpLimitBytes: this.udpLimitBytes,
+      replyOptions: this.replyOptions,
       depth: this.depth + 1,
     });
   }

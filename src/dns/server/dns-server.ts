@@ -70,6 +70,7 @@ export class DnsServer {
     this.#responder = new Responder({
       log: runtime.log,
       monotonicMs: () => performance.now(),
+      nowSeconds: () => runtime.now() / 1000,
       ...(engine === undefined ? {} : { onAnswered: (answered) => engine.learn(answered) }),
       onCrash: () => panics.child().add(),
       onDropped: (server, rcode) => responses.child(server, "dropped", "", rcodeLabel(rcode), "").add(),

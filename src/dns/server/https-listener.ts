@@ -7,12 +7,15 @@ import {
 } from "node:http2";
 import type { TlsOptions } from "node:tls";
 import type { Client } from "../query.ts";
+import { PendingQueries } from "./pending.ts";
+import { TCP_LIMITS } from "./tcp-limits.ts";
 import { plainAddress } from "./tcp-listener.ts";
 import type { Respond } from "./udp-listener.ts";
 
 const PATH = "/dns-query";
 const MEDIA_TYPE = "application/dns-message";
 const MAX_BODY_BYTES = 65_535;
+/** Connections; those of HTTP/1.1 included. */
 const MAX_SESSIONS = 1_000;
 const MAX_STREAMS = 100;
 const IDLE_MS = 30_000;
@@ -20,15 +23,14 @@ const IDLE_MS = 30_000;
 export class HttpsListener {
   readonly #respond: Respond;
   #server: Http2SecureServer | undefined;
-  #sessions = 0;
-  #pending = 0;
+  readonly #pending = new PendingQueries(TCP_LIMITS.maxPending, TCP_LIMITS.maxPendingPerClient);
 
   constructor(respond: Respond) {
     this.#respond = respond;
   }
 
   get pending(): number {
-    return this.#pending;
+    return this.#pending.size;
   }
 
   /** @throws the system's error when the address cannot be had */
@@ -38,11 +40,9 @@ export class HttpsListener {
       this.#serve(request, response).catch(() => response.stream?.destroy());
     });
     server.on("session", (session) => {
-      this.#sessions++;
       session.setTimeout(IDLE_MS, () => session.close());
-      session.once("close", () => this.#sessions--);
-      if (this.#sessions > MAX_SESSIONS) session.destroy();
     });
+    server.maxConnections = MAX_SESSIONS;
     server.on("sessionError", () => undefined);
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     this.#server = server;
@@ -74,14 +74,14 @@ export class HttpsListener {
       localAddress: plainAddress(socket.localAddress ?? ""),
       localPort: socket.localPort ?? 0,
     };
-    this.#pending++;
+    if (!this.#pending.begin(client.address)) return end(response, 503);
     try {
       const reply = await this.#respond(packet, client);
       if (reply === undefined || "messages" in reply) return end(response, 400);
       response.writeHead(200, { "content-type": MEDIA_TYPE, "content-length": reply.length });
       response.end(reply);
     } finally {
-      this.#pending--;
+      this.#pending.end(client.address);
     }
   }
 }

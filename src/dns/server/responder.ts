@@ -2,6 +2,7 @@
  * Layer dns. From the octets of a query to the octets of its reply: what is no query is refused or dropped as the RFCs say,
  * the rest goes through the chain of its block. Exactly one reply per query, or none.
  */
+import { randomBytes } from "node:crypto";
 import { CLASS, OPCODE, RCODE } from "../../codec/dns/constants.ts";
 import { decodeHeader, decodeMessage, type Header } from "../../codec/dns/decode.ts";
 import { encodeMessage, MAX_MESSAGE_BYTES } from "../../codec/dns/encode.ts";
@@ -10,9 +11,10 @@ import { type Outcome, PluginCrash } from "../plugin.ts";
 import { type Client, DnsQuery, MAX_DEPTH, replyTo, type ServerLabels } from "../query.ts";
 import type { DnsLog } from "../runtime.ts";
 import type { Block, ZoneTable } from "./block.ts";
+import { isCookie, ServerCookies } from "./cookies.ts";
+import { OPTION, ReplyEdns } from "./reply-edns.ts";
+import { TCP_LIMITS } from "./tcp-limits.ts";
 
-/** What we take over UDP ourselves, said in every OPT: avoids fragments (DNS flag day 2020). */
-const OWN_UDP_BYTES = 1232;
 /** Larger UDP replies than this are never sent, whatever the client says. */
 const MAX_UDP_REPLY_BYTES = 4096;
 const MIN_UDP_REPLY_BYTES = 512;
@@ -49,15 +51,20 @@ export interface ResponderHooks {
   readonly onAnswered?: (answered: Answered) => void;
   /** Milliseconds of a clock that only goes forward. */
   readonly monotonicMs: () => number;
+  /** Since 1970, for the times in cookies. */
+  readonly nowSeconds: () => number;
 }
 
 const EMPTY: readonly never[] = [];
 
 export class Responder {
   readonly #hooks: ResponderHooks;
+  readonly #edns: ReplyEdns;
 
   constructor(hooks: ResponderHooks) {
     this.#hooks = hooks;
+    const cookies = new ServerCookies(randomBytes(16), hooks.nowSeconds);
+    this.#edns = new ReplyEdns(cookies, TCP_LIMITS.idleTimeoutMs);
   }
 
   /**
@@ -74,7 +81,13 @@ export class Responder {
     const question = message.questions[0];
     if (question === undefined) return this.#refuse(header, RCODE.FORMERR, packet, { client, target });
     if (message.edns !== undefined && message.edns.version !== 0) {
-      return encodeMessage(bare(message, RCODE.BADVERS), MIN_UDP_REPLY_BYTES);
+      return encodeMessage(this.#bare(message, RCODE.BADVERS, client), MIN_UDP_REPLY_BYTES);
+    }
+    if (
+      message.edns?.options.some(({ code, bytes }) => code === OPTION.COOKIE && !isCookie(bytes)) === true
+    ) {
+      this.#hooks.onDropped(target.server, RCODE.FORMERR, client);
+      return encodeMessage(this.#bare(message, RCODE.FORMERR, client), MIN_UDP_REPLY_BYTES);
     }
     return this.#run(message, question, { client, target, requestBytes: packet.length });
   }
@@ -127,7 +140,7 @@ export class Responder {
     });
     if (block === undefined || query === undefined) {
       this.#hooks.onDropped(target.server, RCODE.REFUSED, client);
-      return encodeMessage(bare(message, RCODE.REFUSED), MIN_UDP_REPLY_BYTES);
+      return encodeMessage(this.#bare(message, RCODE.REFUSED, client), MIN_UDP_REPLY_BYTES);
     }
     const asked = query;
     const outcome = block.chain(asked);
@@ -172,7 +185,7 @@ export class Responder {
       this.#hooks.log.error(
         `answer to ${query.name}: ${error instanceof Error ? error.message : String(error)}`,
       );
-      return encodeMessage(bare(query.message, RCODE.SERVFAIL), MIN_UDP_REPLY_BYTES);
+      return encodeMessage(this.#bare(query.message, RCODE.SERVFAIL, query.client), MIN_UDP_REPLY_BYTES);
     }
   }
 
@@ -198,7 +211,7 @@ export class Responder {
         checkingDisabled: query.message.checkingDisabled,
         recursionAvailable: message.recursionAvailable || block.isRecursive,
         questions: query.message.questions,
-        ...ownEdns(query.message, message.rcode),
+        ...this.#edns.of(query.message, query.client, query.replyOptions),
       };
     }
     if (outcome.kind === "failed" && outcome.cause instanceof PluginCrash) {
@@ -212,7 +225,24 @@ export class Responder {
       ...replyTo(query, { rcode }),
       recursionAvailable: block.isRecursive,
       questions: query.message.questions,
-      ...ownEdns(query.message, rcode),
+      ...this.#edns.of(query.message, query.client, query.replyOptions),
+    };
+  }
+
+  /** A reply of the server itself. */
+  #bare(message: DnsMessage, rcode: number, client: Client): DnsMessage {
+    return {
+      ...message,
+      isResponse: true,
+      authoritative: false,
+      truncated: false,
+      recursionAvailable: false,
+      authenticData: false,
+      rcode,
+      answers: EMPTY,
+      authorities: EMPTY,
+      additionals: EMPTY,
+      ...this.#edns.of(message, client),
     };
   }
 
@@ -249,28 +279,4 @@ function checkHeader(header: Header): number | undefined {
 function udpLimit(message: DnsMessage): number {
   if (message.edns === undefined) return MIN_UDP_REPLY_BYTES;
   return Math.min(MAX_UDP_REPLY_BYTES, Math.max(MIN_UDP_REPLY_BYTES, message.edns.udpBytes));
-}
-
-/** OPT only for who sent one (RFC 6891 section 6.1.1); options are never echoed. */
-function ownEdns(query: DnsMessage, _rcode: number): Pick<DnsMessage, "edns"> | Record<string, never> {
-  if (query.edns === undefined) return {};
-  const { dnssecOk } = query.edns;
-  return { edns: { udpBytes: OWN_UDP_BYTES, version: 0, dnssecOk, options: EMPTY } };
-}
-
-/** A reply of the server itself. */
-function bare(message: DnsMessage, rcode: number): DnsMessage {
-  return {
-    ...message,
-    isResponse: true,
-    authoritative: false,
-    truncated: false,
-    recursionAvailable: false,
-    authenticData: false,
-    rcode,
-    answers: EMPTY,
-    authorities: EMPTY,
-    additionals: EMPTY,
-    ...ownEdns(message, rcode),
-  };
 }

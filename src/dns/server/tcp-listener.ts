@@ -5,50 +5,27 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import type { Client, Transport } from "../query.ts";
+import { PendingQueries } from "./pending.ts";
 import type { Reply } from "./responder.ts";
+import { TCP_LIMITS, type TcpLimits } from "./tcp-limits.ts";
 import type { Respond } from "./udp-listener.ts";
-
-export interface TcpLimits {
-  readonly maxConnections: number;
-  readonly maxConnectionsPerClient: number;
-  /** Queries of one connection in work; more are read when one is done. */
-  readonly maxPipelined: number;
-  /** Time for the rest of a query that has begun. */
-  readonly readTimeoutMs: number;
-  /** Time without a query. */
-  readonly idleTimeoutMs: number;
-  /** A client that takes this long to accept its replies is cut off. */
-  readonly writeTimeoutMs: number;
-  /** Queries on one connection; 0 is without limit. */
-  readonly maxQueries: number;
-}
-
-export const TCP_LIMITS: TcpLimits = {
-  maxConnections: 4_000,
-  maxConnectionsPerClient: 500,
-  maxPipelined: 100,
-  readTimeoutMs: 3_000,
-  idleTimeoutMs: 10_000,
-  writeTimeoutMs: 5_000,
-  maxQueries: 0,
-};
 
 export class TcpListener {
   readonly #respond: Respond;
   readonly #limits: TcpLimits;
   readonly #connections = new Set<TcpConnection>();
   readonly #perClient = new Map<string, number>();
+  readonly #pending: PendingQueries;
   #server: Server | undefined;
 
   constructor(respond: Respond, limits: TcpLimits = TCP_LIMITS) {
     this.#respond = respond;
     this.#limits = limits;
+    this.#pending = new PendingQueries(limits.maxPending, limits.maxPendingPerClient);
   }
 
   get pending(): number {
-    let sum = 0;
-    for (const connection of this.#connections) sum += connection.pending;
-    return sum;
+    return this.#pending.size;
   }
 
   /** @throws the system's error when the address cannot be had */
@@ -99,7 +76,11 @@ export class TcpListener {
       localAddress: plainAddress(socket.localAddress ?? ""),
       localPort: socket.localPort ?? 0,
     };
-    const connection = new TcpConnection(socket, client, this.#respond, this.#limits);
+    const connection = new TcpConnection(socket, client, {
+      respond: this.#respond,
+      limits: this.#limits,
+      all: this.#pending,
+    });
     this.#connections.add(connection);
     socket.once("close", () => {
       this.#connections.delete(connection);
@@ -115,6 +96,8 @@ class TcpConnection {
   readonly #client: Client;
   readonly #respond: Respond;
   readonly #limits: TcpLimits;
+  /** Of all connections. */
+  readonly #all: PendingQueries;
   #buffer: Buffer = Buffer.alloc(0);
   #timer: NodeJS.Timeout | undefined;
   #pending = 0;
@@ -125,11 +108,16 @@ class TcpConnection {
   /** The client sends no more. */
   #hasEnded = false;
 
-  constructor(socket: Socket, client: Client, respond: Respond, limits: TcpLimits) {
+  constructor(
+    socket: Socket,
+    client: Client,
+    shared: { readonly respond: Respond; readonly limits: TcpLimits; readonly all: PendingQueries },
+  ) {
     this.#socket = socket;
     this.#client = client;
-    this.#respond = respond;
-    this.#limits = limits;
+    this.#respond = shared.respond;
+    this.#limits = shared.limits;
+    this.#all = shared.all;
     socket.on("data", (chunk: Buffer) => {
       this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
       this.#work();
@@ -143,10 +131,6 @@ class TcpConnection {
     socket.on("close", () => clearTimeout(this.#timer));
     socket.on("drain", () => this.#work());
     this.#arm();
-  }
-
-  get pending(): number {
-    return this.#pending;
   }
 
   finish(): void {
@@ -188,11 +172,18 @@ class TcpConnection {
       if (this.#isFinishing && this.#pending === 0) this.#socket.end();
       return;
     }
+    const { address } = this.#client;
+    if (!this.#all.begin(address)) {
+      this.#socket.destroy();
+      return;
+    }
     this.#pending++;
-    void reply.then(
-      (bytes) => this.#finished(bytes),
-      () => this.#socket.destroy(),
-    );
+    void reply
+      .finally(() => this.#all.end(address))
+      .then(
+        (bytes) => this.#finished(bytes),
+        () => this.#socket.destroy(),
+      );
   }
 
   #finished(bytes: Reply): void {

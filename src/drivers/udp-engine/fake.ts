@@ -6,6 +6,8 @@ import { decodeMessage } from "../../codec/dns/decode.ts";
 import type { DnsMessage } from "../../codec/dns/message.ts";
 import { type EngineAnswer, type EngineCounters, KEY_FLAG, type UdpEngine, type UpPacket } from "./driver.ts";
 
+/** Answered by the chain. */
+const OPTION_COOKIE = 10;
 const HEADER_BYTES = 12;
 const NO_NUMBERS = new Float64Array();
 
@@ -88,6 +90,7 @@ export class FakeUdpEngine implements UdpEngine {
     if (question === undefined || query.isResponse || query.opcode !== 0 || question.class !== 1)
       return undefined;
     if (query.edns !== undefined && query.edns.version !== 0) return undefined;
+    if (query.edns?.options.some(({ code }) => code === OPTION_COOKIE) === true) return undefined;
     const flags =
       (query.recursionDesired ? KEY_FLAG.recursion : 0) |
       (query.checkingDisabled ? KEY_FLAG.checking : 0) |

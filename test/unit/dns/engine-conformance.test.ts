@@ -114,6 +114,9 @@ for (const [title, open] of [
       assert.equal(await ask(query({ recursionDesired: false })), undefined);
       assert.equal(await ask(query({ edns: { ...edns, version: 1 } })), undefined);
       assert.equal(await ask(query({ opcode: 4 })), undefined);
+      const options = (code: number) => ({ edns: { ...edns, options: [{ code, bytes: Buffer.alloc(8) }] } });
+      assert.ok(await ask(query(options(65_001))));
+      assert.equal(await ask(query(options(10))), undefined, "a cookie is the chain's work");
     });
 
     test("an answer for one spelling is for that one only", async () => {

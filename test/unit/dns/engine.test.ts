@@ -84,6 +84,7 @@ function setUp(corefile = COREFILE) {
     onDropped: () => undefined,
     onCrash: () => undefined,
     monotonicMs: () => 0,
+    nowSeconds: () => 1_700_000_000,
   };
   const taught = new Responder({ ...hooks, onAnswered: (answered) => engine.learn(answered) });
   const alone = new Responder(hooks);

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { connect, type Socket } from "node:net";
 import { test } from "node:test";
-import { TCP_LIMITS, type TcpLimits, TcpListener } from "../../../src/dns/server/tcp-listener.ts";
+import { TCP_LIMITS, type TcpLimits } from "../../../src/dns/server/tcp-limits.ts";
+import { TcpListener } from "../../../src/dns/server/tcp-listener.ts";
 import { type Respond, UdpListener } from "../../../src/dns/server/udp-listener.ts";
 
 /** Octet 0 of a packet decides: 0 at once, 1 after 50 ms, 2 never a reply; the packet itself is the reply. */

@@ -37,7 +37,7 @@ test("operations that we do not perform: NOTIMP", async () => {
 
 test("EDNS: version 1 is BADVERS, options are not echoed, DO is, our size is ours", async () => {
   assert.equal((await resolver.ask("a.", "A", edns({ version: 1 }))).rcode, RCODE.BADVERS);
-  const reply = await resolver.ask("a.", "A", edns({ options: [{ code: 10, bytes: new Uint8Array(8) }] }));
+  const reply = await resolver.ask("a.", "A", edns({ options: [{ code: 65001, bytes: new Uint8Array(8) }] }));
   assert.deepEqual(reply.edns, { udpBytes: 1232, version: 0, dnssecOk: true, options: [] });
   assert.equal((await resolver.ask("a.")).edns, undefined);
 });

@@ -59,6 +59,7 @@ export function testResolver(corefile: string, runtime = testRuntime()): TestRes
     onDropped: () => undefined,
     onCrash: () => undefined,
     monotonicMs: () => runtime.clock.ms,
+    nowSeconds: () => runtime.clock.ms / 1000,
   });
   const zones = instance.listeners[0]?.zones;
   if (zones === undefined) throw new Error("no listener");
