@@ -141,11 +141,20 @@ if (insideNamespace()) {
     const agent = new Agent();
     await agent.feed(many(500), true);
     agent.stop();
+    // Never fed, so it only reads.
+    const reader = new Agent();
+    const read = () =>
+      [reader.ip.read(), reader.ip6.read()].map((state) => {
+        assert.ok(state !== undefined);
+        return { elements: normalise(state), chains: state.chains, rules: state.rules };
+      });
+    const programmed = read();
     const listing = nft(["list", "ruleset"]);
     assert.match(listing, /table ip nodeplane/);
     assert.match(listing, /table ip6 nodeplane/);
     nft(["-f", "-"], `flush ruleset\n${listing}`);
-    assert.equal(nft(["list", "ruleset"]).length, listing.length);
+    assert.deepEqual(read(), programmed);
+    reader.stop();
     nft(["flush", "ruleset"]);
   });
 
