@@ -21,12 +21,7 @@ for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
   case $name in
     ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
     kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
-    packets)
-      stage "packet cases and their IPv6 twins, nftables mode"; npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode nftables --twins
-      for variant in legacy nft; do
-        stage "packet cases, iptables mode, $variant variant"
-        npm run --silent packet-cases -- test/cases/packet-cases.yaml --mode iptables --iptables "$variant"
-      done ;;
+    packets) stage "packet cases with IPv6 twins, stateful and http cases, each mode"; sh test/packets.sh ;;
     dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
     e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
     # Not among the defaults: installs QEMU and takes some four minutes (npm run test:vm plays everything there).

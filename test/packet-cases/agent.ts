@@ -5,7 +5,7 @@
 import type { ChildProcess } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AgentConfig, FixtureService, Mode, Topology } from "./case-file.ts";
 import { type NodeFields, objectsText } from "./objects.ts";
@@ -21,6 +21,15 @@ interface Programmed {
   readonly revision?: string;
   readonly receivedRevision?: string;
   readonly pendingSinceMs?: number;
+  readonly refused?: readonly Refused[];
+}
+
+/** A problem of a user's object, as the status has it. */
+export interface Refused {
+  readonly object: { readonly namespace: string; readonly name: string };
+  readonly reason: string;
+  readonly field: string;
+  readonly message: string;
 }
 
 function configuration(topology: Topology, config: AgentConfig, mode: Mode): Record<string, unknown> {
@@ -42,6 +51,11 @@ function configuration(topology: Topology, config: AgentConfig, mode: Mode): Rec
 /** The agent did not start, or did not program what it was given; the message ends with its last words. */
 export class AgentFailed extends Error {
   override readonly name = "AgentFailed";
+}
+
+/** What iptables-legacy locks, for the agents of one run alone: nobody else waits for it, and a test can hold it. */
+export function lockFileBeside(agentFolder: string): string {
+  return join(dirname(agentFolder), "xtables.lock");
 }
 
 export class AgentUnderTest {
@@ -82,7 +96,7 @@ export class AgentUnderTest {
         ...["--manifest-dir", ""],
         ...(variant === undefined ? [] : ["--iptables-variant", variant]),
       ],
-      { stdio: ["ignore", log, log] },
+      { stdio: ["ignore", log, log], env: { ...process.env, XTABLES_LOCKFILE: lockFileBeside(folder) } },
     );
     closeSync(log);
     this.#child.once("exit", (code, signal) => {
@@ -106,8 +120,13 @@ export class AgentUnderTest {
     zone: string | undefined,
     node: NodeFields = {},
   ): Promise<void> {
+    await this.applyText(objectsText(this.#topology, services, zone, ++this.#stamp, node));
+  }
+
+  /** Replaces the objects file, whose text must differ from the one before, and waits until its objects are in the kernel. */
+  async applyText(text: string): Promise<void> {
     const before = await this.#programmed();
-    this.#write(services, zone, node);
+    this.writeText(text);
     const deadline = Date.now() + PROGRAMMED_TIMEOUT_MS;
     for (;;) {
       const now = await this.#programmed();
@@ -149,10 +168,19 @@ export class AgentUnderTest {
   }
 
   #write(services: readonly FixtureService[], zone: string | undefined, node: NodeFields = {}): void {
-    const path = join(this.#folder, "objects", "objects.jsonl");
+    this.writeText(objectsText(this.#topology, services, zone, ++this.#stamp, node));
+  }
+
+  /** Replaces the objects file and does not wait. */
+  writeText(text: string): void {
     const fresh = join(this.#folder, "objects.new");
-    writeFileSync(fresh, objectsText(this.#topology, services, zone, ++this.#stamp, node));
-    renameSync(fresh, path);
+    writeFileSync(fresh, text);
+    renameSync(fresh, join(this.#folder, "objects", "objects.jsonl"));
+  }
+
+  /** What was refused, by its object; empty while nobody answers. */
+  async refused(): Promise<readonly Refused[]> {
+    return (await this.#programmed())?.refused ?? [];
   }
 
   /** The `programmed` part of the status; `undefined` while nobody answers. */

@@ -105,7 +105,7 @@ async function main(): Promise<number> {
     const others = chosen.length - cases.length;
     if (others > 0) say(`${path}: ${others} cases are not for mode ${mode}`);
     if (file.notPlayed > 0 && only.length === 0)
-      say(`${path}: ${file.notPlayed} stateful and http cases are tests: test/kernel/stateful-*.test.ts`);
+      say(`${path}: ${file.notPlayed} stateful and http cases are tests: test/stateful`);
     if (cases.length === 0) continue;
     await play({
       file,

@@ -8,7 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AgentUnderTest } from "./agent.ts";
+import type { IptablesVariant } from "../../src/drivers/iptables/driver.ts";
+import { AgentUnderTest, lockFileBeside } from "./agent.ts";
 import type {
   AgentConfig,
   CaseFile,
@@ -28,12 +29,19 @@ const FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 const TOOL = join(import.meta.dirname, "flow-tool.ts");
 const POLL_MS = 20;
 
-/** Mode under test: NODEPLANE_TEST_MODE, nftables if it is not set; NODEPLANE_TEST_VARIANT that of iptables. */
+/** Mode under test: NODEPLANE_TEST_MODE, nftables if it is not set. */
 export function modeUnderTest(): Mode {
   const wanted = process.env["NODEPLANE_TEST_MODE"] ?? "nftables";
   const mode = MODES.find((name) => name === wanted);
   if (mode === undefined) throw new Error(`NODEPLANE_TEST_MODE must be one of ${MODES.join(", ")}`);
   return mode;
+}
+
+/** NODEPLANE_TEST_VARIANT: legacy or nft. In iptables mode the commands to use end with it. */
+export function variantUnderTest(): IptablesVariant | undefined {
+  const wanted = process.env["NODEPLANE_TEST_VARIANT"];
+  if (wanted === undefined || wanted === "legacy" || wanted === "nft") return wanted;
+  throw new Error("NODEPLANE_TEST_VARIANT must be legacy or nft");
 }
 
 /** Waits until `check` returns something. @throws after `timeoutMs` */
@@ -117,6 +125,11 @@ export class Scene {
     this.network = new PacketTopology(this.file);
   }
 
+  /** What the agent's commands lock in the legacy variant. */
+  get lockFile(): string {
+    return lockFileBeside(join(this.#folder, "agent"));
+  }
+
   get agent(): AgentUnderTest {
     if (this.#agent === undefined) throw new Error("no agent was started");
     return this.#agent;
@@ -135,7 +148,7 @@ export class Scene {
     options: { readonly wait?: boolean; readonly services?: readonly FixtureService[] } = {},
   ): Promise<AgentUnderTest> {
     const folder = mkdtempSync(join(this.#folder, `agent${this.#agents++}-`));
-    const variant = process.env["NODEPLANE_TEST_VARIANT"];
+    const variant = variantUnderTest();
     const target = { mode: this.mode, ...(variant === undefined ? {} : { variant }) };
     const { network, config } = this;
     this.#agent = new AgentUnderTest(network, this.file.topology, config, target, folder, this.#more);

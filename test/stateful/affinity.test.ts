@@ -1,6 +1,6 @@
 /**
  * The affinity cases of packet-cases.yaml, by their ids. Times are a fifth of the file's: the timeout is 2 s instead of 10.
- * NODEPLANE_TEST_MODE chooses the mode.
+ * NODEPLANE_TEST_MODE and NODEPLANE_TEST_VARIANT choose the mode.
  */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";

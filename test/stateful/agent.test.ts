@@ -1,5 +1,6 @@
 /**
- * The cases of packet-cases.yaml about what the agent writes and leaves, by their ids. NODEPLANE_TEST_MODE chooses the mode.
+ * The cases of packet-cases.yaml about what the agent writes and leaves, by their ids. NODEPLANE_TEST_MODE and
+ * NODEPLANE_TEST_VARIANT choose the mode.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -7,11 +8,12 @@ import { join } from "node:path";
 import { after, before, beforeEach, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureService } from "../packet-cases/case-file.ts";
-import { eventually, modeUnderTest, Scene, withEndpoints } from "../packet-cases/scene.ts";
+import { eventually, modeUnderTest, Scene, variantUnderTest, withEndpoints } from "../packet-cases/scene.ts";
 
 const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");
 const MODE = modeUnderTest();
-const NFTABLES_ONLY = MODE === "nftables" ? {} : { skip: `mode ${MODE}` };
+/** The command of the variant under test that shows IPv4 rules. */
+const SAVE = variantUnderTest() === undefined ? "iptables-save" : `iptables-${variantUnderTest()}-save`;
 /** A rule that somebody else has. */
 const FOREIGN =
   "table ip somebody {\nchain input {\ntype filter hook input priority 10\nip saddr 192.0.2.99 drop\n}\n}\n";
@@ -42,6 +44,12 @@ suite("stateful: what the agent writes", () => {
     return result.stdout;
   };
   const reaches = async () => (await scene.connect("pod", "172.30.0.41", 80, 4)).others.length === 0;
+  const reachesOther = async () => (await scene.connect("pod", "172.30.0.42", 80, 12)).others.length === 0;
+  /** Rules of a service's own chains with their counters, as iptables-save shows them. */
+  const counted = ({ namespace, name }: FixtureService): readonly string[] =>
+    inNode(SAVE, ["-c", "-t", "nat"])
+      .split("\n")
+      .filter((line) => line.includes(`${namespace}/${name}`) && /-A KUBE-(SVC|SEP)-/.test(line));
 
   /** Transactions that nft shows while `action` runs: the lines of each. */
   const transactions = async (action: () => Promise<void>): Promise<readonly (readonly string[])[]> => {
@@ -79,37 +87,59 @@ suite("stateful: what the agent writes", () => {
     assert.ok(Date.now() - started > 0);
   });
 
-  test("partial-sync", NFTABLES_ONLY, async () => {
+  test("partial-sync", async () => {
     const [first] = other.endpoints;
     assert.ok(first !== undefined);
-    const written = await transactions(() => scene.apply([web, withEndpoints(other, [first])]));
-    const lines = written.flat();
-    assert.ok(lines.length > 0, "nothing was written");
-    const foreign = lines.filter((line) => !/172\.30\.0\.42|10\.180\.2\.1/.test(line));
-    assert.deepEqual(foreign, [], "only what belongs to the changed service");
+    const change = () => scene.apply([web, withEndpoints(other, [first])]);
+    if (MODE === "nftables") {
+      const lines = (await transactions(change)).flat();
+      assert.ok(lines.length > 0, "nothing was written");
+      const foreign = lines.filter((line) => !/172\.30\.0\.42|10\.180\.2\.1/.test(line));
+      assert.deepEqual(foreign, [], "only what belongs to the changed service");
+    } else {
+      assert.ok((await reaches()) && (await reachesOther()));
+      const before = [counted(web), counted(other)];
+      await change();
+      const after = [counted(web), counted(other)];
+      // A chain that is written again counts from 0.
+      assert.ok(before[0]?.some((rule) => !rule.startsWith("[0:0]")));
+      assert.deepEqual(after[0], before[0], "the other service's chains were not written");
+      assert.notDeepEqual(after[1], before[1]);
+    }
     assert.ok(await reaches());
   });
 
-  test("stale-chain-delay", NFTABLES_ONLY, async () => {
-    const sticky = scene.fixture("affinity");
-    const count = () =>
-      inNode("nft", ["list", "chains"])
-        .split("\n")
-        .filter((line) => line.includes("chain ")).length;
-    const before = count();
-    await scene.apply([sticky]);
-    assert.ok(count() > before, "a service with affinity has chains");
-    const written = await transactions(() => scene.apply([]));
-    const isAt = (pattern: RegExp) => written.findIndex((lines) => lines.some((line) => pattern.test(line)));
-    const left = isAt(/^delete element .* frontends .*affinity-internal\/ns1\/svc1/);
-    const removed = isAt(/^delete chain .*affinity-cluster\/ns1\/svc1/);
-    assert.ok(left >= 0 && removed >= 0, written.map((lines) => lines.join("\n")).join("\n--\n"));
-    assert.ok(
-      removed > left,
-      "traffic is led away in an earlier transaction than the one that removes chains",
-    );
-    assert.equal(count(), before);
-  });
+  if (MODE === "nftables") {
+    test("stale-chain-delay", async () => {
+      const sticky = scene.fixture("affinity");
+      const count = () =>
+        inNode("nft", ["list", "chains"])
+          .split("\n")
+          .filter((line) => line.includes("chain ")).length;
+      const before = count();
+      await scene.apply([sticky]);
+      assert.ok(count() > before, "a service with affinity has chains");
+      const written = await transactions(() => scene.apply([]));
+      const isAt = (pattern: RegExp) =>
+        written.findIndex((lines) => lines.some((line) => pattern.test(line)));
+      const left = isAt(/^delete element .* frontends .*affinity-internal\/ns1\/svc1/);
+      const removed = isAt(/^delete chain .*affinity-cluster\/ns1\/svc1/);
+      assert.ok(left >= 0 && removed >= 0, written.map((lines) => lines.join("\n")).join("\n--\n"));
+      assert.ok(
+        removed > left,
+        "traffic is led away in an earlier transaction than the one that removes chains",
+      );
+      assert.equal(count(), before);
+    });
+  } else {
+    test("chains of a deleted service go in the restore that leads traffic away", async () => {
+      const own = () => inNode(SAVE, ["-t", "nat"]).match(/^:KUBE-(SVC|SVL|SEP|EXT|FW)-/gm)?.length ?? 0;
+      await scene.apply([scene.fixture("affinity")]);
+      assert.ok(own() > 0);
+      await scene.apply([]);
+      assert.equal(own(), 0);
+    });
+  }
 
   test("cleanup-flag", async () => {
     inNode("nft", ["-f", "-"], FOREIGN);

@@ -1,17 +1,18 @@
 /**
  * The http cases of packet-cases.yaml, by their ids: what the agent answers on its health address and on
- * healthCheckNodePorts. NODEPLANE_TEST_MODE chooses the mode.
+ * healthCheckNodePorts. NODEPLANE_TEST_MODE and NODEPLANE_TEST_VARIANT choose the mode.
  */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, beforeEach, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureService } from "../packet-cases/case-file.ts";
-import { eventually, modeUnderTest, Scene, withEndpoints } from "../packet-cases/scene.ts";
+import { eventually, modeUnderTest, Scene, variantUnderTest, withEndpoints } from "../packet-cases/scene.ts";
 
 const SYNC_PERIOD_MS = 1_000;
 const TAINT = "ToBeDeletedByClusterAutoscaler";
-/** How an agent is kept from writing: its table belongs to another process, or the lock is held. */
-const STUCK = modeUnderTest() === "nftables" ? {} : { skip: "the table is held in nftables mode only" };
+/** An agent that was kept from writing tries again after at most this; a command waits 5 s for its lock. */
+const RECOVERS_MS = 30_000;
 
 interface Answer {
   readonly status: number;
@@ -41,8 +42,8 @@ suite("http: health of services and agent", () => {
   beforeEach(() => scene.apply([service]));
   after(() => scene.close());
 
-  const settles = (address: string, status: number) =>
-    eventually(`${address} answers ${status}`, 6_000, async () => {
+  const settles = (address: string, status: number, withinMs = 6_000) =>
+    eventually(`${address} answers ${status}`, withinMs, async () => {
       const answer = await request(scene, address);
       return answer.status === status ? answer : undefined;
     });
@@ -91,7 +92,7 @@ suite("http: health of services and agent", () => {
     assert.equal((await request(scene, "192.168.1.2:30000")).status, isBound ? 0 : 200);
   });
 
-  test("hc-agent-stale, healthz-stale, livez-stale", STUCK, async () => {
+  test("hc-agent-stale, healthz-stale, livez-stale", async () => {
     const release = await hold(scene);
     scene.agent.write([
       withEndpoints(
@@ -106,12 +107,12 @@ suite("http: health of services and agent", () => {
     assert.equal((await request(scene, "127.0.0.1:10256/healthz")).status, 503);
     assert.equal((await request(scene, "127.0.0.1:10256/livez")).status, 503);
     release();
-    await settles("127.0.0.1:10256/healthz", 200);
+    await settles("127.0.0.1:10256/healthz", 200, RECOVERS_MS);
     await settles("192.168.0.2:30000", 200);
   });
 });
 
-suite("http: before the first sync", STUCK, () => {
+suite("http: before the first sync", () => {
   test("healthz-starting", async () => {
     const scene = new Scene(["etp_local"]);
     try {
@@ -131,18 +132,33 @@ suite("http: before the first sync", STUCK, () => {
   });
 });
 
-/** Makes the agent's table belong to a process that lives until the function returned is called. */
+/**
+ * Keeps the agent from writing until the function returned is called: iptables-legacy waits for a lock that is held; in the
+ * other modes the table to write to belongs to another process.
+ */
 async function hold(scene: Scene): Promise<() => void> {
+  if (scene.mode === "iptables" && variantUnderTest() === "legacy") return holdLock(scene);
+  const table = scene.mode === "iptables" ? "nat" : "nodeplane";
   const holder = scene.network.namespaces.spawn("node", "nft", ["-i"], {
     stdio: ["pipe", "ignore", "inherit"],
   });
+  // One line is one transaction: the agent has no moment to write the table again.
   holder.stdin?.write(
-    "add table ip nodeplane\ndelete table ip nodeplane\nadd table ip nodeplane { flags owner; }\n",
+    `add table ip ${table}; delete table ip ${table}; add table ip ${table} { flags owner; }\n`,
   );
   await eventually("the table is held", 3000, () => {
-    const tables = scene.network.namespaces.run("node", "nft", "-a", "list", "tables");
-    return tables.includes("nodeplane") && holder.exitCode === null;
+    const ruleset = scene.network.namespaces.run("node", "nft", "list", "ruleset");
+    return ruleset.includes("flags owner") && holder.exitCode === null;
   });
-  await sleep(200);
+  return () => holder.kill("SIGKILL");
+}
+
+async function holdLock(scene: Scene): Promise<() => void> {
+  const script = "echo held; exec sleep 600";
+  const holder = scene.network.namespaces.spawn("node", "flock", ["-F", scene.lockFile, "sh", "-c", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  assert.ok(holder.stdout !== null);
+  await once(holder.stdout, "data");
   return () => holder.kill("SIGKILL");
 }

@@ -1,0 +1,90 @@
+/**
+ * `npm run stateful-cases -- [nftables|iptables-legacy|iptables-nft]…` plays the stateful and http cases of packet-cases.yaml
+ * (all modes without an argument, side by side: they mostly wait) and prints the count of each mode. An id of the file that
+ * no test names, or that did not pass, is a failure. Exit status 0, 1 (something failed) or 2 (usage).
+ */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+
+const CASES = join(import.meta.dirname, "../cases/packet-cases.yaml");
+const MODES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  nftables: { NODEPLANE_TEST_MODE: "nftables" },
+  "iptables-legacy": { NODEPLANE_TEST_MODE: "iptables", NODEPLANE_TEST_VARIANT: "legacy" },
+  "iptables-nft": { NODEPLANE_TEST_MODE: "iptables", NODEPLANE_TEST_VARIANT: "nft" },
+};
+
+interface StatefulCase {
+  readonly id: string;
+  readonly only?: readonly string[];
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function readCases(): readonly StatefulCase[] {
+  const file = parse(readFileSync(CASES, "utf8")) as Record<"stateful" | "http", readonly StatefulCase[]>;
+  return [...file.stateful, ...file.http];
+}
+
+/** @returns what the test files say in a mode, in TAP */
+function runTests(env: Readonly<Record<string, string>>): Promise<string> {
+  const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith(".test.ts"));
+  const flags = ["--test", "--test-reporter=tap", "--test-concurrency=2", "--test-timeout=600000"];
+  const child = spawn(
+    process.execPath,
+    [...flags, ...files.sort().map((name) => join(import.meta.dirname, name))],
+    { stdio: ["ignore", "pipe", "inherit"], env: { ...process.env, ...env } },
+  );
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (part: string) => {
+    text += part;
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", () => resolve(text));
+  });
+}
+
+/** Names of tests by their result. Skipped ones are in neither list. */
+function results(tap: string): { readonly passed: readonly string[]; readonly failed: readonly string[] } {
+  const lines = [...tap.matchAll(/^ *(not ok|ok) \d+ - (.*)$/gm)].filter(
+    ([, , name = ""]) => !/ # (SKIP|TODO)/.test(name),
+  );
+  const names = (wanted: string) =>
+    lines.filter(([, result]) => result === wanted).map(([, , name = ""]) => name);
+  return { passed: names("ok"), failed: names("not ok") };
+}
+
+async function play(mode: string, cases: readonly StatefulCase[]): Promise<boolean> {
+  const started = Date.now();
+  const tap = await runTests(MODES[mode] ?? {});
+  const { passed, failed } = results(tap);
+  const named = new Set(passed.flatMap((name) => name.split(/[^a-z0-9-]+/)));
+  const [kind = ""] = mode.split("-");
+  const wanted = cases.filter(({ only }) => only === undefined || only.includes(kind));
+  const missing = wanted.filter(({ id }) => !named.has(id));
+  if (failed.length > 0 || passed.length === 0) say(tap);
+  for (const { id } of missing) say(`FAIL ${mode}: ${id}`);
+  const seconds = Math.round((Date.now() - started) / 1000);
+  const counts = `${wanted.length - missing.length} passed, ${missing.length} failed`;
+  say(
+    `stateful and http cases, ${mode}: ${counts}, ${cases.length - wanted.length} not for this mode (${seconds} s)`,
+  );
+  return missing.length === 0 && failed.length === 0;
+}
+
+const asked = process.argv.slice(2);
+const unknown = asked.find((mode) => MODES[mode] === undefined);
+if (unknown !== undefined || process.getuid?.() !== 0) {
+  const modes = Object.keys(MODES).join(", ");
+  say(unknown === undefined ? "stateful cases make network namespaces: run them as root" : `modes: ${modes}`);
+  process.exitCode = 2;
+} else {
+  const cases = readCases();
+  const modes = asked.length === 0 ? Object.keys(MODES) : asked;
+  const done = await Promise.all(modes.map((mode) => play(mode, cases)));
+  process.exitCode = done.every(Boolean) ? 0 : 1;
+}
