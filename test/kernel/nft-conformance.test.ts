@@ -1,97 +1,23 @@
 /**
  * The nf_tables driver interface, on the kernel (in a namespace of its own) and on the fake: what holds for one must
- * hold for the other.
+ * hold for the other. Notices of changes are in nft-notices.test.ts.
  */
 import assert from "node:assert/strict";
-import { suite, type TestContext, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
-import { FakeNft, FakeNftKernel, LinuxNft, type NftDriver } from "../../src/drivers/nftables/index.ts";
-import type { NftElements, NftOp, NftTable } from "../../src/model/nftables.ts";
-import { insideNamespace, reexecuteInNamespace } from "./netns.ts";
+import { test } from "node:test";
+import type { NftElements, NftOp } from "../../src/model/nftables.ts";
 import {
-  chainOps,
-  declaredSets,
-  index32,
-  LAYOUTS,
-  type Layout,
-  layoutOps,
-  pack,
-  port,
-  ruleOps,
-  tcp,
-} from "./nft-fixture.ts";
+  type Backend,
+  committed,
+  conformance,
+  elementTexts,
+  failures,
+  HEAD,
+  open,
+  slots,
+} from "./nft-backends.ts";
+import { chainOps, declaredSets, type Layout, layoutOps, pack, ruleOps, tcp } from "./nft-fixture.ts";
 
-interface Backend {
-  readonly name: string;
-  /** A driver and another one of the same namespace. */
-  open(table: NftTable): readonly [NftDriver, NftDriver];
-}
-
-const BACKENDS: readonly Backend[] = [
-  {
-    name: "fake",
-    open: (table) => {
-      const kernel = new FakeNftKernel();
-      return [new FakeNft(table, kernel), new FakeNft(table, kernel)];
-    },
-  },
-  { name: "linux", open: (table) => [new LinuxNft(table), new LinuxNft(table)] },
-];
-
-let tables = 0;
-
-function open(t: TestContext, backend: Backend, layout: Layout): readonly [NftDriver, NftDriver] {
-  const drivers = backend.open({ family: layout.family, name: `nodeplane_${++tables}` });
-  t.after(() => {
-    drivers[0].commit([{ op: "add-table" }, { op: "delete-table" }]);
-    for (const driver of drivers) driver.close();
-  });
-  return drivers;
-}
-
-function committed(driver: NftDriver, ops: readonly NftOp[]): void {
-  assert.deepEqual(driver.commit(ops), { kind: "committed" });
-}
-
-/** Failures as `operation:element code`, in order of operation. */
-function failures(driver: NftDriver, ops: readonly NftOp[]): readonly string[] {
-  const outcome = driver.commit(ops);
-  assert.equal(outcome.kind, "failed");
-  if (outcome.kind !== "failed") return [];
-  return outcome.failures
-    .toSorted((a, b) => a.opIndex - b.opIndex)
-    .map((f) => `${f.opIndex}${f.elementIndex === undefined ? "" : `:${f.elementIndex}`} ${f.code}`);
-}
-
-/** Elements as sorted texts, so that the order of a hash table does not matter. */
-function elementTexts(elements: NftElements): readonly string[] {
-  const width = (bytes: Uint8Array): number => bytes.length / Math.max(1, elements.count);
-  const part = (bytes: Uint8Array | undefined, at: number): string =>
-    bytes === undefined
-      ? ""
-      : Buffer.from(bytes.slice(at * width(bytes), (at + 1) * width(bytes))).toString("hex");
-  return Array.from({ length: elements.count }, (_, at) =>
-    [
-      part(elements.keys, at),
-      part(elements.keyEnds, at),
-      part(elements.data, at),
-      JSON.stringify(elements.verdicts?.[at]),
-    ].join(" "),
-  ).sort();
-}
-
-const HEAD: readonly NftOp[] = [{ op: "add-table" }];
-
-function slots(layout: Layout, count: number, endpointPort: number): NftElements {
-  return pack(
-    Array.from({ length: count }, (_, at) => [
-      ...layout.address(96, at >> 2),
-      ...tcp(80),
-      ...index32(at & 3),
-    ]),
-    Array.from({ length: count }, (_, at) => [...layout.address(1, at), ...port(endpointPort)]),
-  );
-}
+const PORT_ONLY = ["th dport"] as const;
 
 function cases(backend: Backend, layout: Layout): void {
   const sets = declaredSets(layout).map((set): NftOp => ({ op: "add-set", set }));
@@ -334,82 +260,6 @@ function cases(backend: Backend, layout: Layout): void {
     ]);
     assert.deepEqual(driver.read()?.chains, [{ name: "c" }]);
   });
-
-  test("generation() changes with commits only; an empty batch is none", (t) => {
-    const [driver] = open(t, backend, layout);
-    const first = driver.generation();
-    committed(driver, []);
-    driver.read();
-    assert.equal(driver.generation(), first);
-    committed(driver, HEAD);
-    assert.notEqual(driver.generation(), first);
-  });
-
-  test("watch() hears of others' changes to this table and of its deletion", async (t) => {
-    const [driver, other] = open(t, backend, layout);
-    const heard: string[] = [];
-    const abort = new AbortController();
-    committed(driver, [...HEAD, ...sets]);
-    driver.watch((what) => heard.push(what), abort.signal);
-    committed(driver, [{ op: "add-elements", set: "slot", elements: slots(layout, 2_000, 1) }]);
-    await sleep(50);
-    assert.deepEqual(heard, [], "own changes are not reported");
-    committed(other, [{ op: "add-chain", chain: { name: "foreign" } }]);
-    await sleep(50);
-    assert.deepEqual(heard, ["changed"]);
-    committed(other, [{ op: "delete-table" }]);
-    await sleep(50);
-    assert.deepEqual(heard, ["changed", "table-deleted"]);
-    abort.abort();
-    committed(other, HEAD);
-    await sleep(50);
-    assert.equal(heard.length, 2);
-  });
-
-  test("watch() hears of a change that falls into a bulk commit of our own", async (t) => {
-    const [driver, other] = open(t, backend, layout);
-    const heard: string[] = [];
-    const abort = new AbortController();
-    t.after(() => abort.abort());
-    committed(driver, [...HEAD, ...sets]);
-    driver.watch((what) => heard.push(what), abort.signal);
-    const many = slots(layout, 2_000, 1);
-    let interrupted = false;
-    const elements: NftElements = {
-      ...many,
-      // Read while the batch is made: the other one's commit comes just before ours.
-      get keys() {
-        if (!interrupted) committed(other, [{ op: "add-chain", chain: { name: "foreign" } }]);
-        interrupted = true;
-        return many.keys;
-      },
-    };
-    committed(driver, [{ op: "add-elements", set: "slot", elements }]);
-    await sleep(50);
-    assert.ok(interrupted);
-    assert.deepEqual(heard, ["changed"]);
-    assert.equal(driver.read()?.sets.get("slot")?.elements.count, 2_000);
-  });
-
-  test("probe() finds everything supported here and leaves nothing behind", (t) => {
-    const [driver] = open(t, backend, layout);
-    const features = driver.probe();
-    assert.ok(features.length > 0);
-    assert.deepEqual(
-      features.filter((feature) => feature.result.kind !== "supported"),
-      [],
-    );
-    assert.equal(driver.read(), undefined);
-  });
 }
 
-const PORT_ONLY = ["th dport"] as const;
-
-if (insideNamespace()) {
-  for (const backend of BACKENDS) {
-    for (const layout of LAYOUTS)
-      suite(`nft driver: ${backend.name} ${layout.family}`, () => cases(backend, layout));
-  }
-} else {
-  test("nft driver conformance in a namespace", () => reexecuteInNamespace(import.meta.filename));
-}
+conformance("nft driver", import.meta.filename, cases);
