@@ -111,6 +111,40 @@ test("every wrong expectation fails and is shown with what was seen", (t) => {
     assert.match(out, new RegExp(`^FAIL wrong-${index}\\n {2}expected .*\\n {2}seen `, "m"));
 });
 
+/** Ten cases of all results with the expectation that each gets instead of its own. */
+const FLIPPED: Readonly<Record<string, Record<string, unknown>>> = {
+  "cip-hairpin": { result: "BACKENDS", backends: ["10.180.0.1:80"], masq: false },
+  "cip-multi-ep": { result: "BACKENDS", backends: ["10.180.2.1:80"], masq: false },
+  "cip-sameport-udp": { result: "REJECT" },
+  "noep-cip-node": { result: "NONE" },
+  "noep-np-ext": { result: "DROP" },
+  "lbr-blocked-lb1": { result: "REJECT" },
+  "lbr-ext-lb1": { result: "DROP" },
+  "lbr-otherport": { result: "DROP" },
+  "etpln-ext-lb": { result: "BACKENDS", backends: ["10.180.1.1:80"], masq: false },
+  "ipmode-proxy-node": { result: "REJECT" },
+};
+
+test("of a copy with ten flipped expectations exactly those ten fail", (t) => {
+  let others = 0;
+  const path = caseFile(t, (file) => {
+    const isFlipped = ({ id }: Entry): boolean => FLIPPED[id] !== undefined;
+    const fixtures = new Set(file.cases.filter(isFlipped).map(({ fixture }) => fixture));
+    file.cases = file.cases.filter((item) => fixtures.has(item.fixture) && !("config" in item));
+    others = file.cases.filter((item) => !isFlipped(item)).length;
+    for (const item of file.cases.filter(isFlipped)) {
+      assert.notDeepEqual(item.expect, FLIPPED[item.id]);
+      item.expect = FLIPPED[item.id] ?? {};
+    }
+  });
+  const { status, out, err } = run(path);
+  assert.equal(status, 1, `${out}${err}`);
+  const failed = [...out.matchAll(/^FAIL (\S+)$/gm)].map(([, id = ""]) => id);
+  assert.deepEqual(failed.sort(), Object.keys(FLIPPED).sort(), out);
+  assert.ok(others > 10);
+  assert.match(out, new RegExp(`^${others} passed, 10 failed$`, "m"));
+});
+
 function configOf(entry: Entry): { config?: unknown } {
   return "config" in entry ? { config: entry["config"] } : {};
 }
