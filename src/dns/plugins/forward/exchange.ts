@@ -13,8 +13,13 @@ export class UpstreamError extends Error {
   }
 }
 
+/** A reply to our question, but in other letters (see mixed-case.ts): forged, or of a server that does not copy names. */
+export class OtherSpelling extends UpstreamError {}
+
 interface Waiting {
   readonly question: Question;
+  /** The reply must repeat the spelling of the question. */
+  readonly isExact: boolean;
   readonly resolve: (message: DnsMessage) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -43,13 +48,13 @@ export class WaitingReplies {
   }
 
   /** The reply to `id`, or an error after the time. */
-  expect(id: number, question: Question, timeoutMs: number): Promise<DnsMessage> {
+  expect(id: number, question: Question, timeoutMs: number, isExact: boolean): Promise<DnsMessage> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new UpstreamError(`no reply within ${timeoutMs} ms`, true));
       }, timeoutMs);
-      this.#waiting.set(id, { question, resolve, reject, timer });
+      this.#waiting.set(id, { question, isExact, resolve, reject, timer });
     });
   }
 
@@ -62,7 +67,10 @@ export class WaitingReplies {
     if (waiting === undefined || !isReplyTo(message, waiting.question)) return;
     this.#waiting.delete(message.id);
     clearTimeout(waiting.timer);
-    waiting.resolve(message);
+    const spelling = message.questions[0]?.name ?? waiting.question.name;
+    if (waiting.isExact && spelling !== waiting.question.name) {
+      waiting.reject(new OtherSpelling("a reply spelled the question in another way"));
+    } else waiting.resolve(message);
   }
 
   failAll(error: Error): void {
@@ -76,7 +84,7 @@ export class WaitingReplies {
 }
 
 /** Servers that understood nothing of a query may leave its question out. */
-function isReplyTo(message: DnsMessage, question: Question): boolean {
+export function isReplyTo(message: DnsMessage, question: Question): boolean {
   const [answered] = message.questions;
   if (answered === undefined) return message.rcode !== 0;
   return (

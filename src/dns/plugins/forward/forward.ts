@@ -6,6 +6,7 @@ import { NEXT, type Outcome, type Plugin, type Rest } from "../../plugin.ts";
 import { type DnsQuery, replyTo } from "../../query.ts";
 import type { ForwardMetrics } from "./forward-metrics.ts";
 import type { Upstream } from "./upstream.ts";
+import type { UpstreamList } from "./upstream-list.ts";
 
 export type Policy = "random" | "round_robin" | "sequential";
 
@@ -35,7 +36,7 @@ const DEADLINE_MS = 5_000;
 export class ForwardPlugin implements Plugin {
   readonly name = "forward";
   readonly #options: ForwardOptions;
-  readonly #upstreams: readonly Upstream[];
+  readonly #upstreams: UpstreamList;
   readonly #metrics: ForwardMetrics;
   readonly #random: () => number;
   #inWork = 0;
@@ -43,7 +44,7 @@ export class ForwardPlugin implements Plugin {
 
   constructor(
     options: ForwardOptions,
-    upstreams: readonly Upstream[],
+    upstreams: UpstreamList,
     shared: { readonly metrics: ForwardMetrics; readonly random: () => number },
   ) {
     this.#options = options;
@@ -114,11 +115,12 @@ export class ForwardPlugin implements Plugin {
    * nevertheless, since the probe may be what fails.
    */
   #order(): readonly Upstream[] {
-    const healthy = this.#upstreams.filter((upstream) => !upstream.isDown);
+    const { all } = this.#upstreams;
+    const healthy = all.filter((upstream) => !upstream.isDown);
     if (healthy.length === 0) {
       this.#metrics.allDown();
       if (this.#options.failFast) return [];
-      const any = this.#upstreams[Math.floor(this.#random() * this.#upstreams.length)];
+      const any = all[Math.floor(this.#random() * all.length)];
       return any === undefined ? [] : [any];
     }
     const ordered = this.#rotate(healthy);

@@ -4,13 +4,13 @@ import { resolve } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { parseRcode } from "../../../codec/dns/constants.ts";
 import { parseName } from "../../../codec/dns/name.ts";
+import { parseIp } from "../../../model/ip.ts";
 import { corefileError } from "../../corefile/corefile-error.ts";
 import {
   durationArg,
   expectArgs,
   integerArg,
   readOptions,
-  refuseOption,
   wordArg,
   zoneArgs,
 } from "../../corefile/options.ts";
@@ -20,10 +20,14 @@ import type { Plugin, PluginDefinition, SetupContext } from "../../plugin.ts";
 import { type ForwardOptions, ForwardPlugin } from "./forward.ts";
 import { ForwardMetrics } from "./forward-metrics.ts";
 import { Upstream, type UpstreamOptions } from "./upstream.ts";
-import { parseUpstreams, type UpstreamAddress } from "./upstream-address.ts";
+import { type ParsedUpstreams, parseUpstreams, type UpstreamAddress } from "./upstream-address.ts";
+import { UpstreamList } from "./upstream-list.ts";
 
 const MAX_UPSTREAMS = 15;
-const FORM = "forward FROM TO… (an address, [dns|tls]://ADDRESS, or a file like /etc/resolv.conf)";
+/** Longer than any query waits. */
+const CLOSE_MS = 6_000;
+const FORM =
+  "forward FROM TO… (an address or a host, [dns|tls|https]://ADDRESS, or a file like /etc/resolv.conf)";
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -49,35 +53,47 @@ function setupOne(
     throw corefileError(directive, "forward", `needs a zone and an upstream: ${FORM}`);
   const zones = expandZone(from);
   if (zones === undefined) throw corefileError(directive, "forward", `"${from}" is not a zone: ${FORM}`);
-  const addresses = targets.flatMap((text) => upstreamArg(directive, text, context.folder));
-  if (addresses.length > MAX_UPSTREAMS) {
-    throw corefileError(directive, "forward", `${addresses.length} upstreams, allowed are ${MAX_UPSTREAMS}`);
+  const parsed = targets.map((text) => upstreamArg(directive, text, context.folder));
+  const addresses = parsed.flatMap((target) => target.addresses);
+  const hosts = parsed.flatMap((target) => target.hosts);
+  const count = addresses.length + hosts.length;
+  if (count > MAX_UPSTREAMS) {
+    throw corefileError(directive, "forward", `${count} upstreams, allowed are ${MAX_UPSTREAMS}`);
   }
-  const { random } = context.runtime;
-  const options = defaults(zones, addresses.length, hasNextForward);
+  const { random, log } = context.runtime;
+  const options = defaults(zones, count, hasNextForward);
   const upstreamOptions = upstreamDefaults(random);
-  readOptions(directive, {
-    ...forwardReaders(options),
-    ...upstreamReaders(upstreamOptions, context.folder),
-  });
-  const upstreams = addresses.map((address) => new Upstream(address, upstreamOptions, metrics));
+  readOptions(directive, { ...forwardReaders(options), ...upstreamReaders(upstreamOptions, context.folder) });
+  upstreamOptions.forcesTcp = options.transport === "tcp";
+  if (upstreamOptions.maxAgeMs > 0 && upstreamOptions.maxAgeMs < upstreamOptions.expireMs) {
+    throw corefileError(directive, "max_age", '"max_age" must not be shorter than "expire"');
+  }
+  const make = (address: UpstreamAddress): Upstream => new Upstream(address, upstreamOptions, metrics);
+  const upstreams = new UpstreamList({ addresses, hosts }, make, log);
   context.onStart((signal) => {
-    signal.addEventListener("abort", () => closeLater(upstreams), { once: true });
+    upstreams.start(upstreamOptions.resolvers, signal);
+    // Queries of a replaced configuration may still be under way.
+    signal.addEventListener("abort", () => void setTimeout(() => upstreams.close(), CLOSE_MS).unref(), {
+      once: true,
+    });
   });
   return new ForwardPlugin(options, upstreams, { metrics, random });
 }
 
-/** Queries of a replaced configuration may still be under way. */
-function closeLater(upstreams: readonly Upstream[]): void {
-  setTimeout(() => {
-    for (const upstream of upstreams) upstream.close();
-  }, 6_000).unref();
-}
-
-function upstreamArg(directive: Directive, text: string, folder: string): readonly UpstreamAddress[] {
+function upstreamArg(
+  directive: Directive,
+  text: string,
+  folder: string,
+): Extract<ParsedUpstreams, { readonly kind: "upstreams" }> {
   const parsed = parseUpstreams(text, folder);
   if (parsed.kind === "bad") throw corefileError(directive, "forward", parsed.reason);
-  return parsed.upstreams;
+  return parsed;
+}
+
+interface UpstreamDraft extends Draft<UpstreamOptions> {
+  maxAgeMs: number;
+  /** Servers that resolve host names of upstreams; empty: those of the machine. */
+  resolvers: readonly string[];
 }
 
 function defaults(
@@ -101,7 +117,7 @@ function defaults(
   };
 }
 
-function upstreamDefaults(random: () => number): Draft<UpstreamOptions> {
+function upstreamDefaults(random: () => number): UpstreamDraft {
   return {
     expireMs: 10_000,
     maxFails: 2,
@@ -109,6 +125,10 @@ function upstreamDefaults(random: () => number): Draft<UpstreamOptions> {
     probeName: ".",
     probeRecursion: true,
     tls: { minVersion: "TLSv1.2" },
+    forcesTcp: false,
+    httpsMethod: "POST",
+    maxAgeMs: 0,
+    resolvers: [],
     random,
   };
 }
@@ -157,14 +177,14 @@ function forwardReaders(draft: Draft<ForwardOptions>): Readers {
   };
 }
 
-function upstreamReaders(draft: Draft<UpstreamOptions>, folder: string): Readers {
+function upstreamReaders(draft: UpstreamDraft, folder: string): Readers {
   return {
     expire: (option) => {
       draft.expireMs = durationArg(option, 0, 1);
     },
     max_age: (option) => {
-      // Sockets are replaced after `expire` in any case.
-      durationArg(option, 0);
+      // Checked and no more: sockets are replaced after `expire` in any case.
+      draft.maxAgeMs = durationArg(option, 0);
     },
     max_idle_conns: (option) => {
       // Connections are shared by many queries: a few are enough, so there is nothing to limit.
@@ -181,10 +201,29 @@ function upstreamReaders(draft: Draft<UpstreamOptions>, folder: string): Readers
       expectArgs(option, 1, 1, "tls_servername NAME");
       draft.tls = { ...draft.tls, servername: option.args[0] ?? "" };
     },
-    doh_method: refuseOption("https:// upstreams are not supported"),
-    source_address: refuseOption("is not supported"),
-    resolver: refuseOption("is not supported: name upstreams by address"),
+    doh_method: (option) => {
+      expectArgs(option, 1, 1, "doh_method POST|GET");
+      draft.httpsMethod = wordArg(option, 0, ["POST", "GET"]);
+    },
+    source_address: (option) => {
+      const [text = ""] = expectArgs(option, 1, 1, "source_address IP");
+      const address = parseIp(text);
+      if (address === undefined) throw corefileError(option, "source_address", `"${text}" is no address`);
+      draft.source = address;
+    },
+    resolver: (option) => {
+      expectArgs(option, 1, MAX_UPSTREAMS, "resolver IP[:PORT]…");
+      const bad = option.args.find((text) => !isServer(text));
+      if (bad !== undefined) throw corefileError(option, "resolver", `"${bad}" is no IP[:PORT]`);
+      draft.resolvers = option.args;
+    },
   };
+}
+
+/** What Node's resolver takes as a server: `IP`, `IPV4:PORT`, `[IPV6]:PORT`. */
+function isServer(text: string): boolean {
+  const host = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(text)?.[1] ?? /^([\d.]+):\d{1,5}$/.exec(text)?.[1] ?? text;
+  return parseIp(host) !== undefined;
 }
 
 function readHealthCheck(option: Directive, draft: Draft<UpstreamOptions>): void {

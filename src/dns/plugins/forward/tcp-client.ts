@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, connect as connectTls } from "node:tls";
 import { encodeMessage } from "../../../codec/dns/encode.ts";
 import type { DnsMessage, Question } from "../../../codec/dns/message.ts";
+import type { IpAddress } from "../../../model/ip.ts";
 import { UpstreamError, WaitingReplies } from "./exchange.ts";
 import type { UpstreamAddress } from "./upstream-address.ts";
 
@@ -24,6 +25,8 @@ export interface TcpClientOptions {
   readonly expireMs: number;
   readonly random: () => number;
   readonly tls?: ConnectionOptions;
+  /** Address to send from. */
+  readonly source?: IpAddress;
   /** Told whether a kept connection served or a new one was made. */
   readonly onUse: (wasKept: boolean) => void;
 }
@@ -67,7 +70,7 @@ export class TcpClient {
     const framed = Buffer.allocUnsafe(bytes.length + 2);
     framed.writeUInt16BE(bytes.length, 0);
     bytes.copy(framed, 2);
-    const reply = connection.waiting.expect(id, question, timeoutMs);
+    const reply = connection.waiting.expect(id, question, timeoutMs, false);
     connection.socket.write(framed);
     const answer = await reply;
     connection.replies++;
@@ -75,12 +78,13 @@ export class TcpClient {
   }
 
   #open(): Connection {
-    const { address, tls, random, expireMs } = this.#options;
+    const { address, tls, random, expireMs, source } = this.#options;
+    const from = source === undefined ? {} : { localAddress: source };
     const host = address.scope === "" ? address.address : `${address.address}%${address.scope}`;
     const socket =
       tls === undefined
-        ? connect({ host, port: address.port })
-        : connectTls({ ...tls, host, port: address.port });
+        ? connect({ host, port: address.port, ...from })
+        : connectTls({ ...tls, host, port: address.port, ...from });
     const waiting = new WaitingReplies(random);
     const ready = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -5,6 +5,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { encodeMessage } from "../../../codec/dns/encode.ts";
 import type { DnsMessage, Question } from "../../../codec/dns/message.ts";
+import type { IpAddress } from "../../../model/ip.ts";
 import { UpstreamError, WaitingReplies } from "./exchange.ts";
 import type { UpstreamAddress } from "./upstream-address.ts";
 
@@ -21,23 +22,40 @@ interface SharedSocket {
   isOpen: boolean;
 }
 
+export interface UdpClientOptions {
+  readonly address: UpstreamAddress;
+  /** Life of a socket. */
+  readonly expireMs: number;
+  readonly random: () => number;
+  /** Address to send from. */
+  readonly source?: IpAddress;
+}
+
 export class UdpClient {
   readonly #address: UpstreamAddress;
   readonly #lifeMs: number;
   readonly #random: () => number;
+  readonly #source: IpAddress | undefined;
   #sockets: SharedSocket[] = [];
 
-  constructor(address: UpstreamAddress, lifeMs: number, random: () => number) {
-    this.#address = address;
-    this.#lifeMs = lifeMs;
-    this.#random = random;
+  constructor(options: UdpClientOptions) {
+    this.#address = options.address;
+    this.#lifeMs = options.expireMs;
+    this.#random = options.random;
+    this.#source = options.source;
   }
 
-  async ask(message: DnsMessage, question: Question, timeoutMs: number): Promise<DnsMessage> {
+  /** @throws {OtherSpelling} with `isExact`, when the reply's question is not spelled as ours */
+  async ask(
+    message: DnsMessage,
+    question: Question,
+    timeoutMs: number,
+    isExact: boolean,
+  ): Promise<DnsMessage> {
     const shared = this.#pick();
     shared.queries++;
     const id = shared.waiting.freshId();
-    const reply = shared.waiting.expect(id, question, timeoutMs);
+    const reply = shared.waiting.expect(id, question, timeoutMs, isExact);
     // Rejections are seen through `reply`; the send below may fail first.
     reply.catch(() => undefined);
     try {
@@ -85,6 +103,7 @@ export class UdpClient {
       waiting.receive(packet);
       if (waiting.size === 0 && !this.#sockets.includes(shared)) this.#close(shared);
     });
+    if (this.#source !== undefined) socket.bind({ address: this.#source, port: 0 });
     socket.connect(port, scope === "" ? address : `${address}%${scope}`);
     socket.unref();
     this.#sockets.push(shared);

@@ -5,7 +5,11 @@
 import type { ConnectionOptions } from "node:tls";
 import { CLASS, OPCODE, RCODE, TYPE } from "../../../codec/dns/constants.ts";
 import type { DnsMessage, Question } from "../../../codec/dns/message.ts";
+import type { IpAddress } from "../../../model/ip.ts";
+import { OtherSpelling } from "./exchange.ts";
 import type { ForwardMetrics } from "./forward-metrics.ts";
+import { HttpsClient } from "./https-client.ts";
+import { mixCase, unmixCase } from "./mixed-case.ts";
 import { TcpClient } from "./tcp-client.ts";
 import { UdpClient } from "./udp-client.ts";
 import { formatUpstream, type UpstreamAddress } from "./upstream-address.ts";
@@ -18,6 +22,11 @@ export interface UpstreamOptions {
   readonly probeName: string;
   readonly probeRecursion: boolean;
   readonly tls: ConnectionOptions;
+  /** Nothing goes over UDP, probes included. */
+  readonly forcesTcp: boolean;
+  readonly httpsMethod: "POST" | "GET";
+  /** Address to send from. */
+  readonly source?: IpAddress;
   readonly random: () => number;
 }
 
@@ -29,8 +38,11 @@ export class Upstream {
   readonly #options: UpstreamOptions;
   readonly #metrics: ForwardMetrics;
   readonly #udp: UdpClient;
-  readonly #tcp: TcpClient;
+  /** TCP, TLS or HTTPS. */
+  readonly #stream: TcpClient | HttpsClient;
   #fails = 0;
+  /** False once it was seen to reply with other letters than it was asked with. */
+  #keepsCase = true;
   #probe: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -39,20 +51,26 @@ export class Upstream {
     this.#address = address;
     this.#options = options;
     this.#metrics = metrics;
-    this.#udp = new UdpClient(address, options.expireMs, options.random);
+    const { expireMs, random, source } = options;
+    const onUse = (wasKept: boolean): void => metrics.connection(this.name, wasKept);
+    const shared = { address, expireMs, random, onUse, ...(source === undefined ? {} : { source }) };
+    this.#udp = new UdpClient(shared);
     const { serverName } = address;
     const tls = { ...options.tls, ...(serverName === "" ? {} : { servername: serverName }) };
-    this.#tcp = new TcpClient({
-      address,
-      expireMs: options.expireMs,
-      random: options.random,
-      onUse: (wasKept) => metrics.connection(this.name, wasKept),
-      ...(address.transport === "tls" ? { tls } : {}),
-    });
+    if (address.transport === "https") {
+      const from = source === undefined ? {} : { localAddress: source };
+      this.#stream = new HttpsClient({ ...shared, method: options.httpsMethod, tls: { ...tls, ...from } });
+    } else {
+      this.#stream = new TcpClient({ ...shared, ...(address.transport === "tls" ? { tls } : {}) });
+    }
   }
 
   get isDown(): boolean {
     return this.#options.maxFails > 0 && this.#fails > this.#options.maxFails;
+  }
+
+  get #isStream(): boolean {
+    return this.#options.forcesTcp || this.#address.transport !== "dns";
   }
 
   /** @throws {UpstreamError} when no reply came */
@@ -62,9 +80,11 @@ export class Upstream {
     how: { readonly useTcp: boolean; readonly timeoutMs: number },
   ): Promise<DnsMessage> {
     const startMs = performance.now();
-    const client = how.useTcp || this.#address.transport === "tls" ? this.#tcp : this.#udp;
     try {
-      const reply = await client.ask(message, question, how.timeoutMs);
+      const reply =
+        how.useTcp || this.#isStream
+          ? await this.#stream.ask(message, question, how.timeoutMs)
+          : await this.#askUdp(message, question, how.timeoutMs);
       this.#fails = 0;
       this.#metrics.reply(this.name, reply.rcode, (performance.now() - startMs) / 1000);
       return reply;
@@ -75,11 +95,33 @@ export class Upstream {
     }
   }
 
+  /**
+   * With a name in random letters. A reply in others is not believed: TCP, which is hard to forge, gives the answer then, and
+   * tells whether this upstream copies names at all. One that does not, or has no TCP, is asked in the client's letters from
+   * then on.
+   */
+  async #askUdp(message: DnsMessage, question: Question, timeoutMs: number): Promise<DnsMessage> {
+    if (!this.#keepsCase) return this.#udp.ask(message, question, timeoutMs, false);
+    const name = mixCase(question.name);
+    const mixed = { ...question, name };
+    const sent = { ...message, questions: [mixed] };
+    try {
+      return unmixCase(await this.#udp.ask(sent, mixed, timeoutMs, true), name, question.name);
+    } catch (error) {
+      if (!(error instanceof OtherSpelling)) throw error;
+    }
+    const reply = await this.#stream.ask(sent, mixed, timeoutMs).catch(() => undefined);
+    this.#keepsCase = reply !== undefined && (reply.questions[0]?.name ?? name) === name;
+    return reply === undefined
+      ? this.#udp.ask(message, question, timeoutMs, false)
+      : unmixCase(reply, name, question.name);
+  }
+
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#probe);
     this.#udp.close();
-    this.#tcp.close();
+    this.#stream.close();
   }
 
   #failed(): void {
@@ -92,12 +134,14 @@ export class Upstream {
   /** Asks for the servers of the root until there is a useful reply. */
   async #check(): Promise<void> {
     const question = { name: this.#options.probeName, type: TYPE.NS, class: CLASS.IN };
-    const isBack = await (this.#address.transport === "tls" ? this.#tcp : this.#udp)
-      .ask(probeMessage(question, this.#options.probeRecursion), question, PROBE_TIMEOUT_MS)
-      .then(
-        (reply) => reply.rcode !== RCODE.SERVFAIL,
-        () => false,
-      );
+    const probe = probeMessage(question, this.#options.probeRecursion);
+    const reply = this.#isStream
+      ? this.#stream.ask(probe, question, PROBE_TIMEOUT_MS)
+      : this.#udp.ask(probe, question, PROBE_TIMEOUT_MS, false);
+    const isBack = await reply.then(
+      ({ rcode }) => rcode !== RCODE.SERVFAIL,
+      () => false,
+    );
     this.#probe = undefined;
     if (this.#isClosed) return;
     if (isBack) {
