@@ -13,8 +13,9 @@ import { healthReply } from "./health/health-replies.ts";
 import { HttpListener, type HttpReply } from "./health/http-listener.ts";
 import type { Host } from "./host/host.ts";
 import type { Logger } from "./log.ts";
-import { AgentMetrics, type MetricsSnapshot } from "./metrics/agent-metrics.ts";
+import { AgentMetrics } from "./metrics/agent-metrics.ts";
 import { metricsReply } from "./metrics/metrics-replies.ts";
+import type { MetricsSnapshot } from "./metrics/metrics-snapshot.ts";
 import { changedSysctlsPath } from "./preconditions/changed-sysctls.ts";
 import { runCommand } from "./preconditions/forward-policy.ts";
 import { Preconditions } from "./preconditions/preconditions.ts";
@@ -82,6 +83,7 @@ export class Agent {
       conntrack: settings.conntrack,
       hasLocalhostNodePorts: () =>
         this.#programming.status().programmed && hasLocalhostNodePorts(this.#programming.config, "ip"),
+      ...(settings.mode === "ipvs" ? { ipvs: settings.ipvs } : {}),
       mayWrite: settings.setPreconditions,
       hasFailedWrites: () =>
         settings.mode === "nftables" &&

@@ -1,13 +1,13 @@
 /**
- * Layer agent. The agent's metrics: kube-proxy's names where they apply to nftables mode (facts of kube-proxy, section 3),
- * and ours under `nodeplane_`. Figures that others keep are read when somebody scrapes.
+ * Layer agent. The agent's metrics: kube-proxy's names (facts of kube-proxy, section 3), and ours under `nodeplane_`. This file
+ * holds those that happenings move; figures that others keep are read when somebody scrapes (scraped-metrics.ts).
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { IpFamily } from "../../model/ip.ts";
 import { KUBERNETES_VERSION, VERSION } from "../../model/version.ts";
-import type { FamilyCounters, IptablesFigures, ReconcilerStatus } from "../reconcile/status.ts";
-
-const FAMILY_LABEL: Readonly<Record<IpFamily, string>> = { ip: "IPv4", ip6: "IPv6" };
+import { registerIptables } from "./iptables-metrics.ts";
+import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
+import { registerScraped } from "./scraped-metrics.ts";
 
 /** 1 ms … 16.384 s. */
 const SYNC_BUCKETS = Array.from({ length: 15 }, (_, k) => 0.001 * 2 ** k);
@@ -19,21 +19,6 @@ const PROGRAMMING_BUCKETS = [
   ...Array.from({ length: 12 }, (_, i) => 60 + 5 * i),
   ...Array.from({ length: 7 }, (_, i) => 120 + 30 * i),
 ];
-
-/** What the agent knows at the moment of a scrape. */
-export interface MetricsSnapshot {
-  readonly reconciler: ReconcilerStatus;
-  /** Asks the kernel, by family. */
-  readonly affinityNotRemembered: () => ReadonlyMap<IpFamily, number>;
-  readonly feedAgeSeconds: number;
-  readonly feedConnected: boolean;
-  readonly feedSynced: boolean;
-  readonly feedProblems: number;
-  readonly missingPreconditions: number;
-  readonly workloads: { readonly ready: number; readonly notReady: number; readonly refused: number };
-  /** Counters of the node stream by name; empty in standalone mode. */
-  readonly stream: Readonly<Record<string, number>>;
-}
 
 export class AgentMetrics {
   readonly #registry = new Registry();
@@ -117,7 +102,8 @@ export class AgentMetrics {
       this.#registry.removeSingleMetric(`nodejs_active_${name}_total`);
     }
     this.#buildInfo();
-    this.#scraped(snapshot);
+    registerScraped(this.#registry, snapshot);
+    registerIptables(this.#registry, snapshot);
   }
 
   get contentType(): string {
@@ -199,220 +185,6 @@ export class AgentMetrics {
     this.#gauge("nodeplane_build_info", "Version of nodeplane", ["version"]).set({ version: VERSION }, 1);
   }
 
-  #scraped(snapshot: () => MetricsSnapshot): void {
-    const plain: readonly [string, string, (s: MetricsSnapshot) => number | undefined][] = [
-      [
-        "nodeplane_programmed_revision",
-        "Revision of the feed that is in the kernel",
-        (s) => asNumber(s.reconciler.revision),
-      ],
-      [
-        "nodeplane_received_revision",
-        "Newest revision received",
-        (s) => asNumber(s.reconciler.receivedRevision),
-      ],
-      [
-        "nodeplane_programmed",
-        "1 when the first complete state is in the kernel",
-        (s) => Number(s.reconciler.programmed),
-      ],
-      [
-        "nodeplane_feed_age_seconds",
-        "Time since the data was known to equal its source",
-        (s) => s.feedAgeSeconds,
-      ],
-      [
-        "nodeplane_feed_connected",
-        "1 while the source of objects is reachable",
-        (s) => Number(s.feedConnected),
-      ],
-      ["nodeplane_feed_synced", "1 after the first complete state", (s) => Number(s.feedSynced)],
-      [
-        "nodeplane_feed_problems",
-        "Things wrong in the source itself: files and objects that cannot be read",
-        (s) => s.feedProblems,
-      ],
-      ["nodeplane_services", "Services known", (s) => s.reconciler.services],
-      ["nodeplane_endpointslices", "EndpointSlices known", (s) => s.reconciler.endpointSlices],
-      ["nodeplane_endpoints", "Endpoints known", (s) => s.reconciler.endpoints],
-      [
-        "nodeplane_missing_preconditions",
-        "Preconditions of the machine that are missing",
-        (s) => s.missingPreconditions,
-      ],
-      ["nodeplane_workloads_ready", "Workloads of this node that are ready", (s) => s.workloads.ready],
-      [
-        "nodeplane_workloads_not_ready",
-        "Workloads of this node that are not ready",
-        (s) => s.workloads.notReady,
-      ],
-      ["nodeplane_manifests_refused", "Manifests that could not be read", (s) => s.workloads.refused],
-    ];
-    for (const [name, help, value] of plain) {
-      const gauge: Gauge = new Gauge({
-        name,
-        help,
-        registers: [this.#registry],
-        collect: () => {
-          const current = value(snapshot());
-          if (current !== undefined) gauge.set(current);
-        },
-      });
-    }
-    this.#scrapedFamilies(snapshot);
-    this.#scrapedIptables(snapshot);
-    this.#scrapedLists(snapshot);
-  }
-
-  #scrapedFamilies(snapshot: () => MetricsSnapshot): void {
-    const counters: readonly [string, string, (c: FamilyCounters) => number][] = [
-      [
-        "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
-        "Writes that the kernel refused",
-        (c) => c.failedCommits,
-      ],
-      [
-        "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
-        "Failed removals of stale chains; this layout has none",
-        () => 0,
-      ],
-      ["nodeplane_commits_total", "Batches written to the kernel", (c) => c.commits],
-      ["nodeplane_operations_total", "Operations in these batches", (c) => c.operations],
-      ["nodeplane_elements_added_total", "Elements added to maps and sets", (c) => c.elementsAdded],
-      ["nodeplane_elements_deleted_total", "Elements removed from maps and sets", (c) => c.elementsDeleted],
-      ["nodeplane_full_syncs_total", "Times that the whole table was written", (c) => c.fullSyncs],
-      ["nodeplane_adoptions_total", "Times that an existing table was read and kept", (c) => c.adoptions],
-      ["nodeplane_repairs_total", "Times that foreign changes were found and mended", (c) => c.repairs],
-    ];
-    for (const [name, help, value] of counters) {
-      const counter: Counter = new Counter({
-        name,
-        help,
-        labelNames: ["ip_family"],
-        registers: [this.#registry],
-        collect: () => {
-          counter.reset();
-          for (const family of snapshot().reconciler.families) {
-            counter.inc({ ip_family: FAMILY_LABEL[family.family] }, value(family.counters));
-          }
-        },
-      });
-    }
-    const gauges = [
-      ["nodeplane_service_ports", "Service ports programmed", "units"],
-      ["nodeplane_elements", "Elements that the table should hold", "elements"],
-    ] as const;
-    for (const [name, help, key] of gauges) {
-      const gauge: Gauge = new Gauge({
-        name,
-        help,
-        labelNames: ["ip_family"],
-        registers: [this.#registry],
-        collect: () => {
-          for (const family of snapshot().reconciler.families) {
-            gauge.set({ ip_family: FAMILY_LABEL[family.family] }, family[key]);
-          }
-        },
-      });
-    }
-  }
-
-  /** Series appear in iptables mode alone. */
-  #scrapedIptables(snapshot: () => MetricsSnapshot): void {
-    const eachFamily = (take: (figures: IptablesFigures, ip_family: string) => void): void => {
-      for (const { family, iptables } of snapshot().reconciler.families)
-        if (iptables !== undefined) take(iptables, FAMILY_LABEL[family]);
-    };
-    const gauges = [
-      ["kubeproxy_sync_proxy_rules_iptables_total", "Rules of iptables owned", "rules"],
-      ["kubeproxy_sync_proxy_rules_iptables_last", "Rules of iptables written in the last sync", "lastRules"],
-    ] as const;
-    for (const [name, help, key] of gauges) {
-      const gauge: Gauge = new Gauge({
-        name,
-        help,
-        labelNames: ["ip_family", "table"],
-        registers: [this.#registry],
-        collect: () =>
-          eachFamily((figures, ip_family) => {
-            for (const table of ["filter", "nat"] as const)
-              gauge.set({ ip_family, table }, figures[key][table]);
-          }),
-      });
-    }
-    const counters = [
-      [
-        "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
-        "Inputs that iptables-restore refused",
-        "restoreFailures",
-      ],
-      [
-        "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
-        "Refused inputs that held changes only; a full sync follows",
-        "partialRestoreFailures",
-      ],
-    ] as const;
-    for (const [name, help, key] of counters) {
-      const counter: Counter = new Counter({
-        name,
-        help,
-        labelNames: ["ip_family"],
-        registers: [this.#registry],
-        collect: () => {
-          counter.reset();
-          eachFamily((figures, ip_family) => counter.inc({ ip_family }, figures[key]));
-        },
-      });
-    }
-  }
-
-  #scrapedLists(snapshot: () => MetricsSnapshot): void {
-    const refused: Gauge = new Gauge({
-      name: "nodeplane_refused_objects",
-      help: "Objects that are not programmed, wholly or in part, by reason",
-      labelNames: ["reason"],
-      registers: [this.#registry],
-      collect: () => {
-        refused.reset();
-        for (const problem of snapshot().reconciler.refused) refused.inc({ reason: problem.reason });
-      },
-    });
-    const affinity: Counter = new Counter({
-      name: "nodeplane_affinity_not_remembered_total",
-      help: "Connections with session affinity that were balanced without being remembered: the set of clients was full",
-      labelNames: ["ip_family"],
-      registers: [this.#registry],
-      collect: () => {
-        affinity.reset();
-        for (const [family, count] of snapshot().affinityNotRemembered())
-          affinity.inc({ ip_family: FAMILY_LABEL[family] }, count);
-      },
-    });
-    const noLocal: Gauge = new Gauge({
-      name: "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
-      help: "Service ports with a Local policy that have endpoints on other nodes only",
-      labelNames: ["ip_family", "traffic_policy"],
-      registers: [this.#registry],
-      collect: () => {
-        for (const { family, noLocalEndpoints } of snapshot().reconciler.families) {
-          for (const [traffic_policy, count] of Object.entries(noLocalEndpoints ?? {})) {
-            noLocal.set({ ip_family: FAMILY_LABEL[family], traffic_policy }, count);
-          }
-        }
-      },
-    });
-    const stream: Counter = new Counter({
-      name: "nodeplane_stream_events_total",
-      help: "What happened on the node stream, by kind",
-      labelNames: ["event"],
-      registers: [this.#registry],
-      collect: () => {
-        stream.reset();
-        for (const [event, count] of Object.entries(snapshot().stream)) stream.inc({ event }, count);
-      },
-    });
-  }
-
   #histogram(name: string, help: string, buckets: number[]): Histogram {
     const registers = [this.#registry];
     return new Histogram({ name: `kubeproxy_${name}`, help, buckets, labelNames: ["ip_family"], registers });
@@ -429,8 +201,4 @@ export class AgentMetrics {
   #counter(name: string, help: string, labelNames: string[] = []): Counter {
     return new Counter({ name, help, labelNames, registers: [this.#registry] });
   }
-}
-
-function asNumber(revision: string | undefined): number | undefined {
-  return revision === undefined ? undefined : Number(revision);
 }

@@ -4,8 +4,9 @@ import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { AgentMetrics, type MetricsSnapshot } from "../../../src/agent/metrics/agent-metrics.ts";
+import { AgentMetrics } from "../../../src/agent/metrics/agent-metrics.ts";
 import { metricsReply } from "../../../src/agent/metrics/metrics-replies.ts";
+import type { MetricsSnapshot } from "../../../src/agent/metrics/metrics-snapshot.ts";
 import type { FamilyCounters } from "../../../src/agent/reconcile/status.ts";
 
 const COUNTERS: FamilyCounters = {

@@ -1,0 +1,53 @@
+/** Layer agent. Metrics that iptables mode alone has, read when somebody scrapes. Source: facts of kube-proxy, section 3. */
+import { Counter, Gauge, type Registry } from "prom-client";
+import type { IptablesFigures } from "../reconcile/status.ts";
+import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
+
+/** Registers kube-proxy's series of iptables mode; they have values in iptables mode alone. */
+export function registerIptables(registry: Registry, snapshot: () => MetricsSnapshot): void {
+  const eachFamily = (take: (figures: IptablesFigures, ip_family: string) => void): void => {
+    for (const { family, iptables } of snapshot().reconciler.families)
+      if (iptables !== undefined) take(iptables, FAMILY_LABEL[family]);
+  };
+  const gauges = [
+    ["kubeproxy_sync_proxy_rules_iptables_total", "Rules of iptables owned", "rules"],
+    ["kubeproxy_sync_proxy_rules_iptables_last", "Rules of iptables written in the last sync", "lastRules"],
+  ] as const;
+  for (const [name, help, key] of gauges) {
+    const gauge: Gauge = new Gauge({
+      name,
+      help,
+      labelNames: ["ip_family", "table"],
+      registers: [registry],
+      collect: () =>
+        eachFamily((figures, ip_family) => {
+          for (const table of ["filter", "nat"] as const)
+            gauge.set({ ip_family, table }, figures[key][table]);
+        }),
+    });
+  }
+  const counters = [
+    [
+      "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+      "Inputs that iptables-restore refused",
+      "restoreFailures",
+    ],
+    [
+      "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
+      "Refused inputs that held changes only; a full sync follows",
+      "partialRestoreFailures",
+    ],
+  ] as const;
+  for (const [name, help, key] of counters) {
+    const counter: Counter = new Counter({
+      name,
+      help,
+      labelNames: ["ip_family"],
+      registers: [registry],
+      collect: () => {
+        counter.reset();
+        eachFamily((figures, ip_family) => counter.inc({ ip_family }, figures[key]));
+      },
+    });
+  }
+}
