@@ -60,6 +60,14 @@ export interface Addon {
   dnsEngineUnlisten(engine: DnsEngine, id: number): void;
   /** One answer; the layout of the record stands in native/src/dns_entry.cpp. TypeError for a malformed one. */
   dnsEnginePublish(engine: DnsEngine, record: Uint8Array): void;
+  /** Views and routes; the layout of the record stands in native/src/dns_config.hpp. TypeError for a malformed one. */
+  dnsEngineConfigure(engine: DnsEngine, record: Uint8Array): void;
+  /** One name of a view (native/src/dns_unit.hpp). TypeError for a malformed one. @returns false when there is no room */
+  dnsEnginePutName(engine: DnsEngine, record: Uint8Array): boolean;
+  /** `key`: labels in wire form without the root. */
+  dnsEngineRemoveName(engine: DnsEngine, view: number, key: Uint8Array): void;
+  /** State 0: its questions are left to JavaScript, 1: answered, 2: as 0, and its names are forgotten. */
+  dnsEngineView(engine: DnsEngine, view: number, state: number): void;
   /** Voids the entries that carry the tag with another generation. */
   dnsEngineGeneration(engine: DnsEngine, tag: number, generation: number): void;
   /** Serial that answers with an SOA of the cluster get from now on. */
@@ -70,7 +78,7 @@ export interface Addon {
   dnsEngineTake(engine: DnsEngine): Uint8Array;
   /** Sends packets of the same form. @returns how many could not be sent */
   dnsEngineSend(engine: DnsEngine, packets: Uint8Array): number;
-  /** Entries, bytes, then the numbers of native/src/dns_counters.hpp, summed over all threads. */
+  /** Learned answers, their bytes, names, their bytes, then the numbers of native/src/dns_counters.hpp, summed over all threads. */
   dnsEngineCounters(engine: DnsEngine): Float64Array;
   /** Ends the threads and closes the sockets. */
   dnsEngineClose(engine: DnsEngine): void;

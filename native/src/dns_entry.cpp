@@ -16,8 +16,6 @@ T load(std::span<const std::uint8_t> from, std::size_t at) {
   return value;
 }
 
-constexpr std::size_t kMaxStride = 64;
-
 bool is_sound(const Entry& entry) {
   const std::span<const std::uint8_t> image(entry.image(), entry.image_bytes);
   const std::size_t question = kHeaderBytes + entry.name_bytes + 4U;
@@ -45,7 +43,8 @@ std::uint64_t next_random(std::uint64_t& state) {
   return state;
 }
 
-/// Fisher-Yates over records of equal size whose owner is the question.
+}  // namespace
+
 void shuffle(std::uint8_t* at, std::size_t count, std::size_t stride, std::uint64_t& random) {
   std::uint8_t swap[kMaxStride];
   for (std::size_t i = count - 1; i > 0; i--) {
@@ -57,7 +56,10 @@ void shuffle(std::uint8_t* at, std::size_t count, std::size_t stride, std::uint6
   }
 }
 
-}  // namespace
+void write_opt(std::uint8_t* at, bool dnssec_ok) {
+  const std::uint8_t ours[kOptBytes] = {0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, static_cast<std::uint8_t>(dnssec_ok ? 0x80 : 0), 0, 0, 0};
+  std::memcpy(at, ours, sizeof ours);
+}
 
 EntryPointer read_entry(std::span<const std::uint8_t> record) {
   if (record.size() < kRecordBytes) return nullptr;
@@ -118,10 +120,7 @@ std::size_t build_reply(const Entry& entry, const Query& query, const Moment& mo
   }
   if (entry.rotate_at != 0) shuffle(out + entry.rotate_at, entry.rotate_count, entry.rotate_stride, random);
   if (query.has_edns) {
-    std::uint8_t* opt = out + entry.image_bytes;
-    const std::uint8_t ours[kOptBytes] = {0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0, 0, 0, 0};
-    std::memcpy(opt, ours, sizeof ours);
-    if (query.dnssec_ok) opt[7] = 0x80;
+    write_opt(out + entry.image_bytes, query.dnssec_ok);
     write_u16(out + 10, read_u16(out + 10) + 1U);
   }
   return size;

@@ -14,7 +14,7 @@
 namespace nodeplane::dns {
 
 inline constexpr std::size_t kMaxTags = 4;
-inline constexpr std::size_t kCounterSlots = 256;
+inline constexpr std::size_t kCounterSlots = 512;
 
 struct Entry {
   std::uint64_t hash;
@@ -60,6 +60,12 @@ inline constexpr std::size_t kRecordBytes = 64;
 
 /// Builds an entry (without hash); null when any offset, length or count of the record is wrong.
 EntryPointer read_entry(std::span<const std::uint8_t> record);
+
+inline constexpr std::size_t kMaxStride = 64;
+/// Fisher-Yates over records of equal size (at most kMaxStride octets) whose owner is the question.
+void shuffle(std::uint8_t* at, std::size_t count, std::size_t stride, std::uint64_t& random);
+/// Our OPT record: kOptBytes octets.
+void write_opt(std::uint8_t* at, bool dnssec_ok);
 
 struct Moment {
   std::int64_t now_ms;

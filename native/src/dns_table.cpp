@@ -1,8 +1,9 @@
 // Layer native. See dns_table.hpp.
 #include "dns_table.hpp"
 
-#include <algorithm>
 #include <cstring>
+
+#include "dns_hash.hpp"
 
 namespace nodeplane::dns {
 namespace {
@@ -18,19 +19,15 @@ std::uint64_t pack(const Entry* entry) {
 }
 Entry* unpack(std::uint64_t slot) { return reinterpret_cast<Entry*>(slot & 0x0000ffffffffffffULL); }
 
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  const auto product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
 std::uint32_t rest_of_key(std::uint16_t type, std::uint8_t flags, std::uint8_t listener) {
   return (static_cast<std::uint32_t>(type) << 16) | (static_cast<std::uint32_t>(flags) << 8) | listener;
 }
 
 }  // namespace
 
-Table::Table(std::size_t max_bytes, std::uint64_t seed)
-    : sets_(new Sets(kFirstSets)),
+Table::Table(Epochs& epochs, std::size_t max_bytes, std::uint64_t seed)
+    : epochs_(epochs),
+      sets_(new Sets(kFirstSets)),
       generations_(std::make_unique<std::array<std::atomic<std::uint32_t>, kTags>>()),
       max_bytes_(max_bytes),
       seed_(seed) {}
@@ -46,44 +43,6 @@ Table::~Table() {
   delete sets;
 }
 
-int Table::add_reader() {
-  for (std::size_t i = 0; i < readers_.size(); i++) {
-    bool expected = false;
-    if (readers_[i].taken.compare_exchange_strong(expected, true)) return static_cast<int>(i);
-  }
-  return -1;
-}
-
-void Table::remove_reader(int reader) {
-  readers_[static_cast<std::size_t>(reader)].seen.store(kIdle);
-  readers_[static_cast<std::size_t>(reader)].taken.store(false);
-}
-
-void Table::enter(int reader) {
-  readers_[static_cast<std::size_t>(reader)].seen.store(epoch_.load(std::memory_order_acquire),
-                                                        std::memory_order_relaxed);
-  // Either the writer sees us, or we see what it took out (its fence stands in retire()).
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-}
-
-void Table::leave(int reader) {
-  readers_[static_cast<std::size_t>(reader)].seen.store(kIdle, std::memory_order_release);
-}
-
-std::uint64_t Table::hash(const std::uint8_t* name, std::size_t bytes, std::uint32_t rest) const {
-  std::uint64_t value = mix(seed_ ^ rest, 0x9e3779b97f4a7c15ULL ^ bytes);
-  while (bytes >= 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, name, 8);
-    value = mix(value ^ word, 0xd6e8feb86659fd93ULL);
-    name += 8;
-    bytes -= 8;
-  }
-  std::uint64_t word = 0;
-  std::memcpy(&word, name, bytes);
-  return mix(value ^ word, 0xa0761d6478bd642fULL ^ seed_);
-}
-
 bool Table::is_valid(const Entry& entry, std::int64_t now_ms) const {
   if (entry.expires_ms != 0 && now_ms >= entry.expires_ms) return false;
   for (std::size_t i = 0; i < entry.tag_count; i++) {
@@ -94,7 +53,7 @@ bool Table::is_valid(const Entry& entry, std::int64_t now_ms) const {
 
 const Entry* Table::look(const std::uint8_t* name, const Query& query, std::uint8_t listener,
                          std::uint8_t flags) const {
-  const std::uint64_t wanted = hash(name, query.name_bytes, rest_of_key(query.type, flags, listener));
+  const std::uint64_t wanted = hash_octets(seed_, name, query.name_bytes, rest_of_key(query.type, flags, listener));
   const Sets* sets = sets_.load(std::memory_order_acquire);
   for (const auto& slot : sets->sets[wanted & sets->mask].slots) {
     const std::uint64_t value = slot.load(std::memory_order_acquire);
@@ -125,7 +84,7 @@ void Table::set_generation(std::uint16_t tag, std::uint32_t generation) {
 
 void Table::publish(EntryPointer entry) {
   const std::uint32_t rest = rest_of_key(entry->type, entry->key_flags, entry->listener);
-  entry->hash = hash(entry->name(), entry->name_bytes, rest);
+  entry->hash = hash_octets(seed_, entry->name(), entry->name_bytes, rest);
   if (unpack(pack(entry.get())) != entry.get()) return;
   bytes_ += entry->bytes();
   entries_++;
@@ -133,7 +92,7 @@ void Table::publish(EntryPointer entry) {
   if (entries_ * kSlack > sets->sets.size() * kWays && sets->sets.size() < kMaxSets) grow();
   put(*sets_.load(std::memory_order_relaxed), entry.release());
   if (bytes_ > max_bytes_) make_room();
-  reclaim();
+  epochs_.reclaim();
 }
 
 /// Into the place of an entry with the same key, an empty one, or that of the entry least worth keeping.
@@ -168,7 +127,7 @@ void Table::take_out(std::atomic<std::uint64_t>& slot) {
   slot.store(0, std::memory_order_release);
   bytes_ -= known->bytes();
   entries_--;
-  retire({0, EntryPointer(known), nullptr});
+  epochs_.retire(EntryPointer(known));
 }
 
 /// Readers go on in the old array until they look again; entries are in both meanwhile.
@@ -182,7 +141,7 @@ void Table::grow() {
     }
   }
   sets_.store(next.release(), std::memory_order_release);
-  retire({0, nullptr, std::unique_ptr<Sets>(old)});
+  epochs_.retire(std::unique_ptr<Sets>(old));
 }
 
 /// Clock: the hand takes out what was not asked for since it came by last, two rounds at most.
@@ -201,22 +160,8 @@ void Table::flush() {
   for (Set& set : old->sets) {
     for (auto& slot : set.slots) take_out(slot);
   }
-  retire({0, nullptr, std::unique_ptr<Sets>(old)});
-  reclaim();
-}
-
-void Table::retire(Retired retired) {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  retired.epoch = epoch_.fetch_add(1, std::memory_order_acq_rel) + 1;
-  retired_.push_back(std::move(retired));
-}
-
-void Table::reclaim() {
-  if (retired_.empty()) return;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  std::uint64_t oldest = kIdle;
-  for (const Reader& reader : readers_) oldest = std::min(oldest, reader.seen.load(std::memory_order_acquire));
-  while (!retired_.empty() && retired_.front().epoch <= oldest) retired_.pop_front();
+  epochs_.retire(std::unique_ptr<Sets>(old));
+  epochs_.reclaim();
 }
 
 }  // namespace nodeplane::dns

@@ -24,6 +24,11 @@ std::uint64_t nanoseconds(clockid_t clock) {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000ULL + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+std::uint16_t port_of(int family, const sockaddr_storage& peer) {
+  return ntohs(family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&peer)->sin_port
+                                 : reinterpret_cast<const sockaddr_in6*>(&peer)->sin6_port);
+}
+
 /// Makes the control data of a query that of its reply: from the address asked, by whatever route.
 void turn_around(msghdr& message, PacketHead* head) {
   for (cmsghdr* item = CMSG_FIRSTHDR(&message); item != nullptr; item = CMSG_NXTHDR(&message, item)) {
@@ -56,13 +61,12 @@ struct Worker::Batch {
   alignas(cmsghdr) std::array<std::array<char, kControl>, kBatch> controls{};
   std::array<std::array<std::uint8_t, kMaxUdp>, kBatch> packets{};
   std::array<std::array<std::uint8_t, kMaxUdp>, kBatch> replies{};
-  std::array<const Entry*, kBatch> entries{};
 };
 
 bool Worker::start() {
   stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!stop_.valid()) return false;
-  reader_ = table_.add_reader();
+  reader_ = data_.epochs.add_reader();
   if (reader_ < 0) return false;
   if (::getrandom(&random_, sizeof random_, 0) != sizeof random_ || random_ == 0) random_ = 0x9e3779b97f4a7c15ULL;
   thread_ = std::thread([this] { run(); });
@@ -75,7 +79,7 @@ void Worker::stop() {
     (void)retry([&] { return ::write(stop_.get(), &one, sizeof one); });
     thread_.join();
   }
-  if (reader_ >= 0) table_.remove_reader(reader_);
+  if (reader_ >= 0) data_.epochs.remove_reader(reader_);
   reader_ = -1;
   sockets_.clear();
 }
@@ -121,56 +125,38 @@ void Worker::serve(int family, int fd, Batch& batch) {
     const int got = ::recvmmsg(fd, batch.in.data(), kBatch, MSG_DONTWAIT, nullptr);
     if (got <= 0) return;
     const std::uint64_t started = nanoseconds(CLOCK_MONOTONIC);
-    const Moment moment = {static_cast<std::int64_t>(nanoseconds(CLOCK_REALTIME) / 1'000'000), table_.serial()};
+    const std::int64_t now_ms = static_cast<std::int64_t>(nanoseconds(CLOCK_REALTIME) / 1'000'000);
     std::size_t replies = 0;
-    std::array<std::uint16_t, kBatch> slots{};
-    table_.enter(reader_);
+    std::array<std::uint16_t, kBatch> slots;
+    data_.epochs.enter(reader_);
     for (std::size_t i = 0; i < static_cast<std::size_t>(got); i++) {
       counters_.received.add();
       msghdr& message = batch.in[i].msg_hdr;
-      const auto& peer = batch.peers[i];
-      const std::uint16_t port = ntohs(family == AF_INET ? reinterpret_cast<const sockaddr_in*>(&peer)->sin_port
-                                                         : reinterpret_cast<const sockaddr_in6*>(&peer)->sin6_port);
-      if (port == 0) continue;
+      if (port_of(family, batch.peers[i]) == 0) continue;
       const std::span<const std::uint8_t> packet(batch.packets[i].data(), batch.in[i].msg_len);
       Query query;
-      const Entry* entry = nullptr;
-      if (parse_query(packet, query)) entry = table_.find(query, listener_, moment.now_ms);
-      const std::size_t size =
-          entry == nullptr ? 0 : build_reply(*entry, query, moment, random_, batch.replies[replies].data());
-      if (size == 0) {
-        PacketHead head{};
-        head.bytes = static_cast<std::uint16_t>(packet.size());
-        head.listener = listener_;
-        head.family = family == AF_INET ? 4 : 6;
-        head.port = port;
-        if (family == AF_INET) {
-          std::memcpy(head.client.data(), &reinterpret_cast<const sockaddr_in*>(&peer)->sin_addr, 4);
-        } else {
-          const auto* address = reinterpret_cast<const sockaddr_in6*>(&peer);
-          std::memcpy(head.client.data(), &address->sin6_addr, 16);
-          head.scope = address->sin6_scope_id;
-        }
-        turn_around(message, &head);
-        (queue_.push(head, packet.data(), wake_) ? counters_.handed_up : counters_.overload).add();
+      const Answered answered = answer(packet, query, now_ms, batch.replies[replies].data());
+      if (answered.bytes == 0) {
+        hand_up(family, batch.peers[i], message, packet);
         continue;
       }
       turn_around(message, nullptr);
-      batch.out_data[replies] = {batch.replies[replies].data(), size};
+      batch.out_data[replies] = {batch.replies[replies].data(), answered.bytes};
       batch.out[replies].msg_hdr = message;
       batch.out[replies].msg_hdr.msg_iov = &batch.out_data[replies];
       batch.out[replies].msg_hdr.msg_flags = 0;
-      slots[replies] = entry->counter;
-      std::size_t sizes[2] = {packet.size(), size};
-      count(*entry, query, sizes, family);
+      slots[replies] = answered.counter;
+      std::size_t sizes[2] = {packet.size(), answered.bytes};
+      count(answered.counter, query, sizes, family);
       replies++;
     }
-    table_.leave(reader_);
+    data_.epochs.leave(reader_);
     const std::uint64_t took = nanoseconds(CLOCK_MONOTONIC) - started;
+    const std::size_t bucket = duration_bucket(took);
     for (std::size_t i = 0; i < replies; i++) {
       Slot& slot = counters_.slots[slots[i]];
       slot.nanoseconds.add(took);
-      slot.durations[duration_bucket(took)].add();
+      slot.durations[bucket].add();
     }
     for (std::size_t sent = 0; sent < replies;) {
       const int done = retry([&] {
@@ -184,9 +170,36 @@ void Worker::serve(int family, int fd, Batch& batch) {
   }
 }
 
-void Worker::count(const Entry& entry, const Query& query, std::size_t sizes[2], int family) {
+/// Names of clusters first; then what the chain said before.
+Answered Worker::answer(std::span<const std::uint8_t> packet, Query& query, std::int64_t now_ms, std::uint8_t* out) {
+  if (!parse_query(packet, query)) return {};
+  const Answered known = answer_from_names(data_.names, query, listener_, data_.table.serial(), random_, out);
+  if (known.bytes > 0) return known;
+  const Entry* entry = data_.table.find(query, listener_, now_ms);
+  if (entry == nullptr) return {};
+  return {build_reply(*entry, query, {now_ms, data_.table.serial()}, random_, out), entry->counter};
+}
+
+void Worker::hand_up(int family, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet) {
+  PacketHead head{};
+  head.bytes = static_cast<std::uint16_t>(packet.size());
+  head.listener = listener_;
+  head.family = family == AF_INET ? 4 : 6;
+  head.port = port_of(family, peer);
+  if (family == AF_INET) {
+    std::memcpy(head.client.data(), &reinterpret_cast<const sockaddr_in*>(&peer)->sin_addr, 4);
+  } else {
+    const auto* address = reinterpret_cast<const sockaddr_in6*>(&peer);
+    std::memcpy(head.client.data(), &address->sin6_addr, 16);
+    head.scope = address->sin6_scope_id;
+  }
+  turn_around(message, &head);
+  (queue_.push(head, packet.data(), wake_) ? counters_.handed_up : counters_.overload).add();
+}
+
+void Worker::count(std::uint16_t slot_index, const Query& query, std::size_t sizes[2], int family) {
   counters_.answered.add();
-  Slot& slot = counters_.slots[entry.counter];
+  Slot& slot = counters_.slots[slot_index];
   slot.families[family == AF_INET ? 0 : 1].add();
   if (query.dnssec_ok) slot.dnssec.add();
   slot.request_bytes.add(sizes[0]);

@@ -2,13 +2,17 @@
 // and sends from the address that was asked. What the table has no answer for goes into a bounded queue.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "dns_answer.hpp"
 #include "dns_counters.hpp"
+#include "dns_names.hpp"
 #include "dns_table.hpp"
 #include "napi_util.hpp"
 
@@ -65,10 +69,17 @@ UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, co
 /// Sends one reply as `head` says. @returns 0 or an errno
 int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet);
 
+/// What all threads answer from.
+struct Data {
+  Epochs& epochs;
+  const Names& names;
+  const Table& table;
+};
+
 class Worker {
  public:
-  Worker(Table& table, UpQueue& queue, Counters& counters, std::function<void()> wake, std::uint8_t listener)
-      : table_(table), queue_(queue), counters_(counters), wake_(std::move(wake)), listener_(listener) {}
+  Worker(const Data& data, UpQueue& queue, Counters& counters, std::function<void()> wake, std::uint8_t listener)
+      : data_(data), queue_(queue), counters_(counters), wake_(std::move(wake)), listener_(listener) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker() { stop(); }
@@ -85,9 +96,12 @@ class Worker {
   struct Batch;
   void run();
   void serve(int family, int fd, Batch& batch);
-  void count(const Entry& entry, const Query& query, std::size_t sizes[2], int family);
+  /// Writes a reply to `packet`. @returns its size and counter; size 0: nobody here knows
+  Answered answer(std::span<const std::uint8_t> packet, Query& query, std::int64_t now_ms, std::uint8_t* out);
+  void hand_up(int family, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet);
+  void count(std::uint16_t slot, const Query& query, std::size_t sizes[2], int family);
 
-  Table& table_;
+  Data data_;
   UpQueue& queue_;
   Counters& counters_;
   std::function<void()> wake_;

@@ -15,9 +15,8 @@ import {
 import type { ClusterState } from "../cluster/cluster-state.ts";
 import type { DnsQuery } from "../query.ts";
 import type { Block } from "../server/block.ts";
-import type { Instance } from "../server/instance.ts";
 import type { Answered } from "../server/responder.ts";
-import { type EngineBlock, engineBlocks } from "./engine-blocks.ts";
+import type { EngineBlock } from "./engine-blocks.ts";
 import type { CounterSlots } from "./engine-metrics.ts";
 import { agreeBehindName, encodeImage, type Image, rotation, serialOffset } from "./image.ts";
 import type { NameTags, Tag } from "./name-tags.ts";
@@ -42,8 +41,8 @@ export class EngineAnswers {
   }
 
   /** From now on answers of these blocks are learned, those of others no more. The caller flushes the engine. */
-  use(instance: Instance): void {
-    this.#blocks = engineBlocks(instance);
+  use(blocks: ReadonlyMap<Block, EngineBlock>): void {
+    this.#blocks = blocks;
   }
 
   learn(answered: Answered): void {

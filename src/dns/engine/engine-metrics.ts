@@ -27,7 +27,13 @@ export class CounterSlots {
   readonly #slots = new Map<string, number>();
   readonly meanings: Meaning[] = [];
 
-  /** @returns `undefined` when all slots have another meaning */
+  /** Of answers that the engine makes of names. @returns `undefined` when all slots have another meaning */
+  nameSlot(labels: ServerLabels, type: number, rcode: number, isCounted: boolean): number | undefined {
+    const verdict = rcode === RCODE.NXDOMAIN ? "denial" : "success";
+    return this.#slot({ labels, type, rcode, by: "kubernetes", isCounted, cache: undefined, verdict });
+  }
+
+  /** Of a learned answer. @returns `undefined` when all slots have another meaning */
   slot({ query, message, outcome }: Answered, block: EngineBlock): number | undefined {
     const { labels, type } = query;
     const { rcode } = message;
@@ -35,8 +41,12 @@ export class CounterSlots {
     const isDenial = rcode === RCODE.NXDOMAIN || message.answers.length === 0;
     const verdict =
       rcode === RCODE.SERVFAIL || rcode === RCODE.NOTIMP ? "failure" : isDenial ? "denial" : "success";
-    const meaning: Meaning = { labels, type, rcode, by: outcome.by, isCounted: block.counts, cache, verdict };
-    const key = `${verdict} ${labels.server} ${labels.zone} ${labels.view} ${type} ${message.rcode} ${outcome.by} ${block.counts}`;
+    return this.#slot({ labels, type, rcode, by: outcome.by, isCounted: block.counts, cache, verdict });
+  }
+
+  #slot(meaning: Meaning): number | undefined {
+    const { labels, type, rcode, by, isCounted, verdict } = meaning;
+    const key = `${verdict} ${labels.server} ${labels.zone} ${labels.view} ${type} ${rcode} ${by} ${isCounted}`;
     const known = this.#slots.get(key);
     if (known !== undefined) return known;
     if (this.meanings.length >= COUNTER_SLOTS) return undefined;
@@ -63,8 +73,13 @@ export function collectEngineMetrics(metrics: MetricSet, engine: UdpEngine, slot
       "nodeplane_dns_engine_send_failed_total",
       "Replies that the system did not take.",
     ),
-    entries: metrics.gauge("nodeplane_dns_engine_entries", "Answers in the engine's table."),
-    bytes: metrics.gauge("nodeplane_dns_engine_bytes", "Size of the answers in the engine's table."),
+    entries: metrics.gauge("nodeplane_dns_engine_entries", "Learned answers in the engine."),
+    bytes: metrics.gauge("nodeplane_dns_engine_bytes", "Size of the learned answers."),
+    names: metrics.gauge(
+      "nodeplane_dns_engine_names",
+      "Services and namespaces that the engine answers for itself.",
+    ),
+    nameBytes: metrics.gauge("nodeplane_dns_engine_name_bytes", "Size of what it knows of them."),
   };
   const before: SlotCounters[] = [];
   metrics.onCollect(() => {
@@ -77,6 +92,8 @@ export function collectEngineMetrics(metrics: MetricSet, engine: UdpEngine, slot
       "sendFailed",
       "entries",
       "bytes",
+      "names",
+      "nameBytes",
     ] as const) {
       totals[name].child().value = counters[name];
     }

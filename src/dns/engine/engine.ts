@@ -11,18 +11,24 @@ import type { Instance } from "../server/instance.ts";
 import type { Answered, Reply } from "../server/responder.ts";
 import { UDP_LIMITS } from "../server/udp-listener.ts";
 import { EngineAnswers } from "./engine-answers.ts";
+import { engineBlocks } from "./engine-blocks.ts";
 import { CounterSlots, collectEngineMetrics } from "./engine-metrics.ts";
+import { NameFeed } from "./name-feed.ts";
+import { type ListenerZones, nameRoutes } from "./name-routes.ts";
 import { NameTags } from "./name-tags.ts";
 
 type Respond = (packet: Uint8Array, client: Client) => Reply | Promise<Reply>;
 
-const MAX_TABLE_BYTES = 64 * 1024 * 1024;
+/** Of learned answers: as many as a full `cache` of the default size has, and as many of cluster names. */
+const MAX_TABLE_BYTES = 12 * 1024 * 1024;
 const MAX_THREADS = 4;
 const MAX_LISTENERS = 256;
 
 export class DnsEngine {
   readonly #engine: UdpEngine;
   readonly #answers: EngineAnswers;
+  readonly #names: NameFeed;
+  readonly #slots = new CounterSlots();
   readonly #listeners = new Map<number, EngineListener>();
   #isConfigured = false;
 
@@ -39,20 +45,28 @@ export class DnsEngine {
   constructor(engine: UdpEngine, runtime: Runtime) {
     this.#engine = engine;
     const { cluster } = runtime;
-    const slots = new CounterSlots();
+    const slots = this.#slots;
     const tags = new NameTags((tag, generation) => engine.setGeneration(tag, generation));
     this.#answers = new EngineAnswers({ cluster, tags, slots, publish: (answer) => engine.publish(answer) });
+    this.#names = new NameFeed(engine, cluster, setImmediate);
     engine.setSerial(cluster.serial);
     cluster.onCommit((changed, batch) => {
       tags.onCommit(cluster, changed, batch);
       engine.setSerial(cluster.serial);
+      this.#names.onCommit(changed, cluster.touchedNamespaces);
     });
     collectEngineMetrics(runtime.metrics, engine, slots);
   }
 
-  /** A new configuration answers: what the old one said is forgotten. */
-  use(instance: Instance): void {
-    this.#answers.use(instance);
+  /** A new configuration answers, on these listeners: what the old one said is forgotten. */
+  use(instance: Instance, listeners: readonly ListenerZones[]): void {
+    const blocks = engineBlocks(instance);
+    this.#answers.use(blocks);
+    const followed = [...blocks.values()].flatMap(({ kubernetes }) => kubernetes?.view ?? []);
+    const { views, drop } = this.#names.use(followed);
+    const viewOf = new Map(followed.map((view, i) => [view, views[i]?.id]));
+    this.#engine.configure(views, nameRoutes(listeners, { blocks, viewOf, slots: this.#slots }));
+    drop();
     if (this.#isConfigured) this.#engine.flush();
     this.#isConfigured = true;
   }

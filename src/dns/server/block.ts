@@ -39,6 +39,11 @@ export class ZoneTable {
     return true;
   }
 
+  /** Zones with their blocks, for the native engine. */
+  entries(): IterableIterator<[string, readonly Block[]]> {
+    return this.#zones.entries();
+  }
+
   /**
    * Candidates with the longest zone that holds the name, then those of the zones above it.
    * A question for DS belongs to the parent's zone (RFC 4035 section 3.1.4.1).

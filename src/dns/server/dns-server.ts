@@ -107,7 +107,12 @@ export class DnsServer {
     for (const { spec, zones } of instance.listeners) {
       next.get(formatListener(spec))?.answerFrom(zones);
     }
-    this.#engine?.use(instance);
+    this.#engine?.use(
+      instance,
+      [...next.values()].flatMap(({ engineId, target }) =>
+        engineId === undefined ? [] : { id: engineId, server: target.server, zones: target.zones },
+      ),
+    );
     for (const [name, listener] of this.#listeners) if (!next.has(name)) listener.close();
     this.#listeners = next;
     this.#http.use(instance.pages);

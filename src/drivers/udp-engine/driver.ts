@@ -1,13 +1,15 @@
 /**
- * Layer drivers. The native UDP engine as its users see it: it answers from whole replies that were published to it and
- * hands every other packet up. It knows nothing of zones or plugins; what may be published is decided in `dns/engine`.
+ * Layer drivers. The native UDP engine as its users see it: it answers from names that were put into it, and from whole
+ * replies that were published to it, and hands every other packet up. What these are is decided in `dns/engine`.
  */
+
+import type { IpAddress } from "../../model/ip.ts";
 
 /** Bits of a query, besides name and type, that an answer belongs to. `exact`: this spelling of the name only. */
 export const KEY_FLAG = { recursion: 1, checking: 2, authentic: 4, dnssec: 8, exact: 16 } as const;
 
 export const MAX_TAGS = 4;
-export const COUNTER_SLOTS = 256;
+export const COUNTER_SLOTS = 512;
 /** Longest reply that is ever published. */
 export const MAX_IMAGE_BYTES = 4_096;
 export const MAX_TTLS = 255;
@@ -31,6 +33,58 @@ export interface EngineAnswer {
   readonly expiresMs?: number;
 }
 
+/** Query types whose answers the engine can make of names; those of other types it has to learn. */
+export const NAME_TYPES: readonly number[] = [1, 28, 33, 12, 5, 16, 6, 65, 15];
+/** How names of one `kubernetes` block are answered. Zones are absolute and in lower case. */
+export interface EngineView {
+  /** 0 to 254. */
+  readonly id: number;
+  readonly pods: "disabled" | "insecure" | "verified";
+  readonly ttlSeconds: number;
+  readonly primaryZone: string;
+  readonly zones: readonly string[];
+  readonly fallthrough: readonly string[];
+}
+
+/** A zone of a listener. Without a view its questions are not answered from names. */
+export interface EngineRoute {
+  readonly listener: number;
+  readonly zone: string;
+  readonly isRecursive: boolean;
+  readonly shuffles: boolean;
+  readonly view?: number;
+  /** Counters of each of {@link NAME_TYPES}: of answers with NOERROR, then with NXDOMAIN. */
+  readonly slots?: readonly (readonly [number, number])[];
+}
+
+/** A name below `svc` of a view, or a namespace, with everything that is there. */
+export interface EngineName {
+  readonly view: number;
+  /** `left`: whatever asks for it or for its addresses is left to the chain. */
+  readonly kind: "namespace" | "service" | "alias" | "left";
+  /** Labels: service and namespace, or the namespace alone. */
+  readonly key: readonly string[];
+  readonly isHeadless: boolean;
+  readonly isZonal: boolean;
+  /** Of an alias, absolute. */
+  readonly target: string;
+  readonly nodes: readonly EngineNode[];
+}
+
+export interface EngineNode {
+  /** Below the name; none for the name itself. */
+  readonly labels: readonly string[];
+  /** `all`: those of all other nodes. */
+  readonly addresses: readonly IpAddress[] | "all";
+  /** `left`: to the chain. Targets are nodes of the same name. */
+  readonly services:
+    | "left"
+    | {
+        readonly weight: number;
+        readonly records: readonly { readonly port: number; readonly target: EngineNode }[];
+      };
+}
+
 /** A packet that the engine has no answer for. */
 export interface UpPacket {
   readonly listener: number;
@@ -44,8 +98,11 @@ export interface UpPacket {
 }
 
 export interface EngineCounters {
+  /** Learned answers. */
   readonly entries: number;
   readonly bytes: number;
+  readonly names: number;
+  readonly nameBytes: number;
   readonly received: number;
   readonly answered: number;
   readonly handedUp: number;
@@ -72,6 +129,13 @@ export interface UdpEngine {
   listen(listener: number, host: string, port: number, threads: number): void;
   unlisten(listener: number): void;
   publish(answer: EngineAnswer): void;
+  /** Replaces all views and routes. */
+  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void;
+  /** In the place of the name with the same key. @returns false when there is no room, or no form for it */
+  putName(name: EngineName): boolean;
+  removeName(view: number, key: readonly string[]): void;
+  /** `off`: its questions are left to the chain; `forgotten`: that, and its names are gone. New views are off. */
+  setView(view: number, state: "on" | "off" | "forgotten"): void;
   setGeneration(tag: number, generation: number): void;
   setSerial(serial: number): void;
   flush(): void;

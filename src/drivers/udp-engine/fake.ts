@@ -1,10 +1,20 @@
 /**
  * Layer drivers. The engine without sockets and threads, for tests: the same rules written for reading, not for speed.
- * `ask` is what a client does; packets without an answer are handed up at once.
+ * `ask` is what a client does; packets without an answer are handed up at once. It leaves names to the chain and only keeps
+ * what was put.
  */
 import { decodeMessage } from "../../codec/dns/decode.ts";
 import type { DnsMessage } from "../../codec/dns/message.ts";
-import { type EngineAnswer, type EngineCounters, KEY_FLAG, type UdpEngine, type UpPacket } from "./driver.ts";
+import {
+  type EngineAnswer,
+  type EngineCounters,
+  type EngineName,
+  type EngineRoute,
+  type EngineView,
+  KEY_FLAG,
+  type UdpEngine,
+  type UpPacket,
+} from "./driver.ts";
 
 /** Answered by the chain. */
 const OPTION_COOKIE = 10;
@@ -14,6 +24,9 @@ const NO_NUMBERS = new Float64Array();
 export class FakeUdpEngine implements UdpEngine {
   readonly published = new Map<string, EngineAnswer>();
   readonly sent: Uint8Array[] = [];
+  readonly names = new Map<string, EngineName>();
+  readonly views = new Map<number, string>();
+  configured: { readonly views: readonly EngineView[]; readonly routes: readonly EngineRoute[] } | undefined;
   readonly #generations = new Map<number, number>();
   readonly #now: () => number;
   readonly #onPacket: (packet: UpPacket) => void;
@@ -54,6 +67,25 @@ export class FakeUdpEngine implements UdpEngine {
     );
   }
 
+  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void {
+    this.configured = { views, routes };
+  }
+
+  putName(name: EngineName): boolean {
+    this.names.set(`${name.view} ${name.key.join(".")}`, name);
+    return true;
+  }
+
+  removeName(view: number, key: readonly string[]): void {
+    this.names.delete(`${view} ${key.join(".")}`);
+  }
+
+  setView(view: number, state: "on" | "off" | "forgotten"): void {
+    this.views.set(view, state);
+    if (state !== "forgotten") return;
+    for (const [key, name] of this.names) if (name.view === view) this.names.delete(key);
+  }
+
   setGeneration(tag: number, generation: number): void {
     this.#generations.set(tag, generation);
   }
@@ -76,6 +108,8 @@ export class FakeUdpEngine implements UdpEngine {
     return {
       entries: this.published.size,
       bytes: 0,
+      names: this.names.size,
+      nameBytes: 0,
       received: this.#answered + this.#handedUp,
       answered: this.#answered,
       handedUp: this.#handedUp,

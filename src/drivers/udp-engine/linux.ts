@@ -1,12 +1,24 @@
 /** Layer drivers. The engine of the native addon. Packets come in batches, replies that are there at once leave in one. */
 import { ipFromBytes } from "../../model/ip.ts";
 import { addon, type DnsEngine } from "../addon.ts";
-import type { EngineAnswer, EngineCounters, SlotCounters, UdpEngine, UpPacket } from "./driver.ts";
+import { encodeConfig } from "./config-record.ts";
+import type {
+  EngineAnswer,
+  EngineCounters,
+  EngineName,
+  EngineRoute,
+  EngineView,
+  SlotCounters,
+  UdpEngine,
+  UpPacket,
+} from "./driver.ts";
+import { encodeLabels, encodeName } from "./name-record.ts";
 
 const ROUTE_BYTES = 48;
 const RECORD_BYTES = 64;
-/** Entries, bytes and five totals stand before the slots. */
-const HEAD_NUMBERS = 7;
+/** Four sizes and five totals stand before the slots. */
+const HEAD_NUMBERS = 9;
+const VIEW_STATES = { off: 0, on: 1, forgotten: 2 } as const;
 const SIZE_BUCKETS = 15;
 const DURATION_BUCKETS = 17;
 const SLOT_NUMBERS = 6 + 2 * SIZE_BUCKETS + DURATION_BUCKETS;
@@ -38,6 +50,24 @@ export class NativeUdpEngine implements UdpEngine {
 
   publish(answer: EngineAnswer): void {
     addon().dnsEnginePublish(this.#engine, encodeAnswer(answer));
+  }
+
+  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void {
+    addon().dnsEngineConfigure(this.#engine, encodeConfig(views, routes));
+  }
+
+  putName(name: EngineName): boolean {
+    const record = encodeName(name);
+    return record !== undefined && addon().dnsEnginePutName(this.#engine, record);
+  }
+
+  removeName(view: number, key: readonly string[]): void {
+    const wire = encodeLabels(key);
+    if (wire !== undefined) addon().dnsEngineRemoveName(this.#engine, view, Buffer.from(wire, "latin1"));
+  }
+
+  setView(view: number, state: keyof typeof VIEW_STATES): void {
+    addon().dnsEngineView(this.#engine, view, VIEW_STATES[state]);
   }
 
   setGeneration(tag: number, generation: number): void {
@@ -154,11 +184,13 @@ function readCounters(numbers: Float64Array): EngineCounters {
   return {
     entries: at(0),
     bytes: at(1),
-    received: at(2),
-    answered: at(3),
-    handedUp: at(4),
-    overload: at(5),
-    sendFailed: at(6),
+    names: at(2),
+    nameBytes: at(3),
+    received: at(4),
+    answered: at(5),
+    handedUp: at(6),
+    overload: at(7),
+    sendFailed: at(8),
     slot: (index) => readSlot(numbers.subarray(HEAD_NUMBERS + index * SLOT_NUMBERS)),
   };
 }

@@ -185,7 +185,7 @@ test("the native engine sends every order of addresses, refuses broken records, 
     for (const broken of [
       answer({ serialAt: image.length - 2 }),
       answer({ rotate: { at: behind(image, 3), count: 4, stride: RECORD_BYTES } }, three),
-      answer({ counter: 256 }),
+      answer({ counter: 512 }),
       answer({ type: 28 }),
       answer({ image: image.subarray(0, 11) }),
       answer({ expiresMs: -5 }),

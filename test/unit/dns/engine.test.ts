@@ -90,7 +90,7 @@ function setUp(corefile = COREFILE) {
   const alone = new Responder(hooks);
   const target = { zones, server: "dns://:53", engineId: 0 };
   engine.listener((packet, client) => taught.respond(packet, client, target));
-  engine.use(instance);
+  engine.use(instance, [{ id: 0, server: "dns://:53", zones }]);
   const client = {
     transport: "udp",
     address: "192.0.2.1",

@@ -1,0 +1,59 @@
+// Layer native. Which names the engine answers itself, and how: the zones of each listener with their server block, and the
+// zones of each `kubernetes` block (a view). Replaced whole by a reload.
+//
+// Record, little-endian. u8 views, each: id u8, pods u8 (PodMode), TTL u32, primary zone, u8 zones, each: zone;
+// u8 fallthrough zones, each: zone. Then u16 routes, each: listener u8, view u8 (kNoView: not the engine's), flags u8
+// (RouteFlag), zone, and unless kNoView u16 x kTypes x 2 counter slots (NOERROR, NXDOMAIN). A zone is its length u8 and its
+// octets in wire form, lower case, with the root.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dns_query.hpp"
+
+namespace nodeplane::dns {
+
+inline constexpr std::size_t kMaxViews = 256;
+inline constexpr std::uint8_t kNoView = 255;
+/// Types that have counters; other types are left to the chain. src/dns/engine/name-routes.ts has the same.
+inline constexpr std::array<std::uint16_t, 9> kTypes = {1, 28, 33, 12, 5, 16, 6, 65, 15};
+
+enum class PodMode : std::uint8_t { kDisabled = 0, kInsecure = 1, kLeft = 2 };
+enum RouteFlag : std::uint8_t { kRecursive = 1, kShuffles = 2 };
+
+struct Zone {
+  std::vector<std::uint8_t> wire;
+  bool is_reverse = false;
+};
+
+struct View {
+  std::uint8_t id = 0;
+  PodMode pods = PodMode::kDisabled;
+  std::uint32_t ttl = 0;
+  std::vector<std::uint8_t> primary;
+  /// Longest first, so that the first that fits is the right one.
+  std::vector<Zone> zones;
+  std::vector<Zone> fallthrough;
+};
+
+struct Route {
+  Zone zone;
+  const View* view = nullptr;
+  std::uint8_t flags = 0;
+  std::array<std::array<std::uint16_t, 2>, kTypes.size()> slots{};
+};
+
+struct Config {
+  std::vector<std::unique_ptr<View>> views;
+  /// By listener; longest zone first.
+  std::array<std::vector<Route>, 256> routes;
+};
+
+/// @returns null for a malformed record
+std::unique_ptr<Config> read_config(std::span<const std::uint8_t> record);
+
+}  // namespace nodeplane::dns

@@ -1,0 +1,162 @@
+/**
+ * Layer dns. A service as the native engine keeps it: every name at and below it, with its addresses and SRV records. The
+ * rules are those of `plugins/kubernetes/service-names.ts`; test/unit/dns/engine-names.test.ts compares the two. Pure.
+ */
+
+import { parseName } from "../../codec/dns/name.ts";
+import type { EngineName, EngineNode } from "../../drivers/udp-engine/driver.ts";
+import type { IpAddress } from "../../model/ip.ts";
+import type { DnsPort, DnsSlice } from "../cluster/service-entry.ts";
+import type { ClusterView } from "../plugins/kubernetes/cluster-view.ts";
+import type { ShownService } from "../plugins/kubernetes/service-names.ts";
+
+/** While a service is put together. */
+interface Draft {
+  readonly labels: readonly string[];
+  readonly addresses: IpAddress[];
+  entries: Entry[];
+}
+
+/** One port of one address, as `SrvEntry` in the plugin. */
+interface Entry {
+  readonly target: Draft;
+  readonly port: number;
+  readonly address: IpAddress;
+}
+
+const NO_SERVICES: EngineNode["services"] = { weight: 0, records: [] };
+
+/**
+ * Cost O(endpoints x ports).
+ * @returns `undefined` when the name does not exist
+ */
+export function serviceName(view: ClusterView, id: number, entry: ShownService): EngineName | undefined {
+  const { service } = entry;
+  const slices = view.slices(entry);
+  const isHeadless = service.kind === "headless";
+  const nodes = new Nodes(view, slices);
+  if (isHeadless && nodes.endpointEntries.length === 0 && !slices.some((slice) => slice.endpoints.length > 0))
+    return undefined;
+  const base = {
+    view: id,
+    key: [entry.name, entry.namespace],
+    isHeadless,
+    isZonal: view.options.zonal && isHeadless,
+  };
+  if (service.kind === "external-name") {
+    const target = parseName(service.externalName) ?? ".";
+    return { ...base, kind: "alias", target, nodes: nodes.finish() };
+  }
+  // Such a name would be taken for a port's.
+  if (nodes.hasUnderscore) return leftName(view, id, entry);
+  const root = nodes.root;
+  const entriesOf = (accept: (port: DnsPort) => boolean): Entry[] =>
+    isHeadless
+      ? nodes.endpointEntries.filter(({ of }) => accept(of)).map(({ entry: own }) => own)
+      : service.ports
+          .filter(accept)
+          .flatMap(({ port }) => service.clusterIPs.map((address) => ({ target: root, port, address })));
+  if (!isHeadless) root.addresses.push(...new Set(service.clusterIPs));
+  root.entries = entriesOf(() => true);
+  const ports = isHeadless
+    ? slices.flatMap((slice) => (slice.endpoints.length > 0 ? slice.ports : []))
+    : service.ports;
+  for (const { name, protocol } of ports) {
+    if (name === "") continue;
+    nodes.node([`_${protocol}`]);
+    const node = nodes.node([`_${name}`, `_${protocol}`]);
+    if (node.entries.length === 0)
+      node.entries = entriesOf((port) => port.name === name && port.protocol === protocol);
+  }
+  return { ...base, kind: "service", target: "", nodes: nodes.finish(isHeadless) };
+}
+
+/** A name that the engine cannot hold; its addresses are named, so that reverse names are left to the chain as well. */
+export function leftName(view: ClusterView, id: number, entry: ShownService): EngineName {
+  const endpoints = view.slices(entry).flatMap((slice) => slice.endpoints.map(({ address }) => address));
+  const node = { labels: [], addresses: [...entry.service.clusterIPs, ...endpoints], services: NO_SERVICES };
+  const key = [entry.name, entry.namespace];
+  return { view: id, kind: "left", key, isHeadless: false, isZonal: false, target: "", nodes: [node] };
+}
+
+export function namespaceName(id: number, name: string): EngineName {
+  const none = { isHeadless: false, isZonal: false, target: "", nodes: [] };
+  return { view: id, kind: "namespace", key: [name], ...none };
+}
+
+class Nodes {
+  readonly root: Draft = { labels: [], addresses: [], entries: [] };
+  readonly endpointEntries: { readonly of: DnsPort; readonly entry: Entry }[] = [];
+  readonly #drafts = new Map<string, Draft>([["", this.root]]);
+  hasUnderscore = false;
+  /** Two endpoints of different names have one address. */
+  #shared = false;
+  readonly #seen = new Set<IpAddress>();
+
+  constructor(view: ClusterView, slices: readonly DnsSlice[]) {
+    for (const slice of slices) {
+      for (const endpoint of slice.endpoints) {
+        const { address } = endpoint;
+        const label = view.endpointName(endpoint);
+        if (label.startsWith("_")) this.hasUnderscore = true;
+        const target = this.node([label]);
+        if (target.addresses.length === 0 || !target.addresses.includes(address)) {
+          target.addresses.push(address);
+          if (this.#seen.has(address)) this.#shared = true;
+          this.#seen.add(address);
+        }
+        for (const of of slice.ports) {
+          const entry = { target, port: of.port, address };
+          target.entries.push(entry);
+          this.endpointEntries.push({ of, entry });
+        }
+      }
+    }
+  }
+
+  node(labels: readonly string[]): Draft {
+    const key = labels.join(".");
+    let draft = this.#drafts.get(key);
+    if (draft === undefined) {
+      draft = { labels, addresses: [], entries: [] };
+      this.#drafts.set(key, draft);
+    }
+    return draft;
+  }
+
+  /** @param isUnion the name itself has the addresses of all endpoints */
+  finish(isUnion = false): readonly EngineNode[] {
+    const made = new Map<Draft, { -readonly [K in keyof EngineNode]: EngineNode[K] }>();
+    for (const draft of this.#drafts.values()) {
+      const isAll = isUnion && draft === this.root;
+      const addresses = isAll ? (this.#shared ? [...this.#seen] : "all") : draft.addresses;
+      made.set(draft, { labels: draft.labels, addresses, services: NO_SERVICES });
+    }
+    for (const [draft, node] of made) {
+      if (draft.entries.length > 0) node.services = services(draft.entries, made);
+    }
+    return [...made.values()];
+  }
+}
+
+/** Records once for each target and port; weights share 100 among the entries before that. */
+function services(entries: readonly Entry[], made: ReadonlyMap<Draft, EngineNode>): EngineNode["services"] {
+  const weight = Math.max(1, Math.floor(100 / entries.length));
+  const records: { port: number; target: EngineNode }[] = [];
+  const ports = new Map<Draft, { readonly ports: Set<number>; readonly addresses: Set<IpAddress> }>();
+  for (const { target, port, address } of entries) {
+    let known = ports.get(target);
+    if (known === undefined) {
+      known = { ports: new Set(), addresses: new Set() };
+      ports.set(target, known);
+    }
+    known.addresses.add(address);
+    const node = made.get(target);
+    if (known.ports.has(port) || node === undefined) continue;
+    known.ports.add(port);
+    records.push({ port, target: node });
+  }
+  // The engine adds all addresses of a target; where slices differ in their ports some may not belong.
+  for (const [draft, known] of ports) if (draft.addresses.length !== known.addresses.size) return "left";
+  return { weight, records };
+}
