@@ -2,8 +2,10 @@
 import { parseArgs } from "node:util";
 import { openTables } from "../agent/host/open-host.ts";
 import { usedIptables } from "../agent/host/open-iptables.ts";
+import { openIpvs } from "../agent/host/open-ipvs.ts";
 import { changedSysctlsPath, readChangedSysctls } from "../agent/preconditions/changed-sysctls.ts";
 import { cleanup } from "../agent/reconcile/cleanup.ts";
+import { cleanupIpvs } from "../agent/reconcile/ipvs-cleanup.ts";
 import { cleanupIptables } from "../agent/reconcile/other-modes.ts";
 import { readStatus } from "../agent/status/read-status.ts";
 import { NodeplaneError } from "../model/errors.ts";
@@ -13,7 +15,8 @@ const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
 
 Removes everything that any mode of nodeplane ever installed on this node: the nftables tables 'ip nodeplane' and
 'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
-(what a kubelet shares stays while there is one). Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
+(what a kubelet shares stays while there is one), and the virtual servers of ipvs mode with the device kube-ipvs0 and the
+tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
 not changed back, since others may rely on them by now. Run it after the agent was stopped.
 
   --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
@@ -35,6 +38,7 @@ export const cleanupCommand: Command = async (args, io) => {
   }
   removeTables(io);
   await removeChains(io);
+  await removeServers(io);
   const changed = readChangedSysctls(changedSysctlsPath(options["state-dir"]));
   if (changed.length > 0) io.out("kernel settings that nodeplane changed, and what puts them back:\n");
   for (const { path, before, ours } of changed) {
@@ -61,6 +65,16 @@ async function removeChains(io: CommandIo): Promise<void> {
     const had = await cleanupIptables(driver);
     const name = driver.family === "ip" ? "iptables" : "ip6tables";
     io.out(`${name}-${driver.variant}: ${had ? "chains removed" : "no chains of nodeplane are there"}\n`);
+  }
+}
+
+async function removeServers(io: CommandIo): Promise<void> {
+  const ipvs = openIpvs();
+  try {
+    const { had } = await cleanupIpvs(ipvs, false);
+    io.out(`ipvs: ${had ? "virtual servers, device and tables removed" : "nothing of nodeplane is there"}\n`);
+  } finally {
+    ipvs.close();
   }
 }
 

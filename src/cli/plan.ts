@@ -17,7 +17,7 @@ would be refused are named on standard error.
 
   -f FILE            Services, EndpointSlices, Nodes …; a Node named NODE gives addresses, zone and pod range
   --node-name NODE   the node to plan for (default: the host name)
-  --mode MODE        nftables, iptables or ipvs (which the agent does not run yet)
+  --mode MODE        nftables, iptables or ipvs
   --node-ip A,B      addresses of the node, where FILE has no Node object for it
 
 Other flags of 'nodeplane agent' (--config, --cluster-cidr, --nodeport-addresses, --masquerade-all …) work here too.
@@ -25,7 +25,7 @@ Exit status: 0, or 1 when a file has objects that make no sense.
 `;
 
 export const planCommand: Command = async (args, io) => {
-  const { files, rest, isIpvs } = splitArguments(args);
+  const { files, rest } = splitArguments(args);
   const [first] = files;
   const loaded = loadSettings([...rest, ...(first === undefined ? [] : ["--objects", first])]);
   if (loaded.kind === "help") {
@@ -41,7 +41,12 @@ export const planCommand: Command = async (args, io) => {
     all: [...loopback, ...(known?.internalIPs ?? []), ...settings.nodeAddresses],
     primary: [],
   };
-  const plan = planText(objects, nodeConfig(settings, addresses, known), isIpvs ? "ipvs" : settings.mode);
+  const plan = planText(
+    objects,
+    nodeConfig(settings, addresses, known),
+    settings.mode,
+    settings.ipvs.scheduler,
+  );
   for (const problem of problems) io.err(`nodeplane plan: ${problem}\n`);
   for (const { object, reason, field, message } of plan.problems) {
     io.err(
@@ -52,29 +57,18 @@ export const planCommand: Command = async (args, io) => {
   return problems.length > 0 ? 1 : 0;
 };
 
-/**
- * Takes `-f` out and gives the agent's name to `--mode`. Mode ipvs, which the agent refuses, is planned with the settings of
- * iptables mode: they have the same defaults.
- */
+/** Takes `-f` out and gives the agent's name to `--mode`. */
 function splitArguments(args: readonly string[]): {
   readonly files: readonly string[];
   readonly rest: readonly string[];
-  readonly isIpvs: boolean;
 } {
   const files: string[] = [];
   const rest: string[] = [];
-  let isIpvs = false;
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? "";
     const match = /^(?:-f|--filename)(?:=(.*))?$/s.exec(arg);
     if (match === null) {
-      const named = arg.replace(/^--mode(?==|$)/, "--proxy-mode");
-      const mode = named === "--proxy-mode" ? args[i + 1] : /^--proxy-mode=(.*)$/.exec(named)?.[1];
-      if (mode !== undefined) isIpvs = mode === "ipvs";
-      if (mode === "ipvs") {
-        if (named === "--proxy-mode") i++;
-        rest.push("--proxy-mode=iptables");
-      } else rest.push(named);
+      rest.push(arg.replace(/^--mode(?==|$)/, "--proxy-mode"));
       continue;
     }
     const file = match[1] ?? args[++i];
@@ -89,7 +83,7 @@ function splitArguments(args: readonly string[]): {
       detail: "say which objects: -f FILE; see 'nodeplane plan --help'",
     });
   }
-  return { files, rest, isIpvs };
+  return { files, rest };
 }
 
 async function readObjects(

@@ -99,8 +99,13 @@ export function planNft(objects: Iterable<FeedObject>, node: NodeConfig): NftPla
   return { ops: { ip: opsOf("ip"), ip6: opsOf("ip6") }, problems: planner.problems() };
 }
 
-/** Plans `objects` for `node`, both families, from nothing. */
-export function planText(objects: Iterable<FeedObject>, node: NodeConfig, mode: ProxyMode): PlanText {
+/** Plans `objects` for `node`, both families, from nothing. @param scheduler of mode ipvs */
+export function planText(
+  objects: Iterable<FeedObject>,
+  node: NodeConfig,
+  mode: ProxyMode,
+  scheduler: string = DEFAULT_SCHEDULER,
+): PlanText {
   if (mode === "iptables") {
     const { inputs, problems } = planIptables(objects, node);
     const lines = ["# iptables-restore --noflush", ...inputs.ip.lines];
@@ -108,7 +113,7 @@ export function planText(objects: Iterable<FeedObject>, node: NodeConfig, mode: 
     return { text: `${lines.join("\n")}\n`, problems };
   }
   if (mode === "ipvs") {
-    const { states, problems } = planIpvs(objects, node);
+    const { states, problems } = planIpvs(objects, node, scheduler);
     return { text: formatIpvsPlan(states), problems };
   }
   const { ops, problems } = planNft(objects, node);

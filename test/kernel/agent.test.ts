@@ -234,7 +234,10 @@ test("SIGTERM ends the agent with 0 and leaves the rules; clean-up removes them 
 test("what can never work ends with 2 and one line, and nothing is changed", async () => {
   const rows: readonly [readonly string[], RegExp][] = [
     [["--objects", join(folder, "nothing")], /cannot read: .*nothing: ENOENT/],
-    [["--objects", objects, "--proxy-mode", "ipvs"], /ipvs mode is not complete yet/],
+    [
+      ["--objects", objects, "--proxy-mode=ipvs", "--ipvs-scheduler=nosuch"],
+      /does not support ipvs mode: needs the /,
+    ],
     [["--config", join(folder, "nothing.yaml")], /cannot read: .*nothing\.yaml: ENOENT/],
   ];
   for (const [args, want] of rows) {

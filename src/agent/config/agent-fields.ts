@@ -128,6 +128,14 @@ export const AGENT = {
     fallbackText: "auto",
     note: "iptables mode: which commands program the kernel; auto is what plain `iptables` is on this machine",
   },
+  ipvsDrainLimit: {
+    path: "ipvs.drainLimit",
+    flag: "ipvs-drain-limit",
+    type: duration(0),
+    fallback: 86_400_000,
+    fallbackText: "24h",
+    note: "ipvs mode: how long a removed endpoint may keep its connections; 0 ends them at once",
+  },
   resetVanishedTcp: {
     path: "conntrack.resetVanishedTcp",
     flag: "conntrack-reset-vanished-tcp",

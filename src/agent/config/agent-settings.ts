@@ -2,6 +2,8 @@
  * Layer agent. What the agent is to do, after file, flags and defaults were put together and judged as a whole.
  */
 import { type Cidr, type IpAddress, parseCidr } from "../../model/ip.ts";
+import type { IpvsTimeouts } from "../../model/ipvs.ts";
+import { DEFAULT_SCHEDULER } from "../../plan/ipvs/state.ts";
 import { AGENT } from "./agent-fields.ts";
 import type { Field, FieldValues } from "./field.ts";
 import type { BindAddress } from "./field-types.ts";
@@ -36,9 +38,18 @@ export interface ConntrackSettings {
   readonly udpStreamTimeoutSeconds: number;
 }
 
+export interface IpvsSettings {
+  /** As the kernel names it. */
+  readonly scheduler: string;
+  readonly excludeCIDRs: readonly Cidr[];
+  readonly strictARP: boolean;
+  readonly timeouts: IpvsTimeouts;
+  readonly drainLimitMs: number;
+}
+
 export interface AgentSettings {
   readonly nodeName: string;
-  readonly mode: "nftables" | "iptables";
+  readonly mode: "nftables" | "iptables" | "ipvs";
   readonly source: Source;
   readonly masqueradeAll: boolean;
   readonly masqueradeBit: number;
@@ -51,6 +62,7 @@ export interface AgentSettings {
   readonly localhostNodePorts: boolean;
   /** iptables mode: which variant of the commands; "auto" is what plain `iptables` is. */
   readonly iptablesVariant: "auto" | "legacy" | "nft";
+  readonly ipvs: IpvsSettings;
   readonly healthz: BindAddress | undefined;
   readonly metrics: BindAddress | undefined;
   readonly bindAddressHardFail: boolean;
@@ -73,6 +85,13 @@ export interface AgentSettings {
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
+const SYNC_PERIOD = {
+  nftables: KUBE_PROXY.syncPeriod,
+  iptables: KUBE_PROXY.iptablesSyncPeriod,
+  ipvs: KUBE_PROXY.ipvsSyncPeriod,
+} as const;
+/** Names of ours for schedulers: see docs/adr/0096. */
+const SCHEDULERS: Readonly<Record<string, string>> = { "": DEFAULT_SCHEDULER, random: "mh" };
 const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).filter((c) => c !== undefined);
 
 /**
@@ -81,13 +100,6 @@ const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).f
  */
 export function agentSettings(values: FieldValues, hostName: string): AgentSettings {
   const mode = values.get(KUBE_PROXY.mode) || "nftables";
-  if (mode !== "nftables" && mode !== "iptables") {
-    throw configError(
-      "mode",
-      "",
-      `${mode} mode is not complete yet; allowed: nftables, iptables, or "" for nftables`,
-    );
-  }
   const isIptables = mode === "iptables";
   const nodeName = (values.get(KUBE_PROXY.hostnameOverride) || hostName).toLowerCase();
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(nodeName)) {
@@ -101,10 +113,11 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     masqueradeBit: ofMode(values, mode, KUBE_PROXY.masqueradeBit, KUBE_PROXY.nftablesMasqueradeBit),
     detectLocal: detectLocal(values),
     nodePortAddresses: nodePorts(values, mode),
-    syncPeriodMs: values.get(isIptables ? KUBE_PROXY.iptablesSyncPeriod : KUBE_PROXY.syncPeriod),
+    syncPeriodMs: values.get(SYNC_PERIOD[mode]),
     minSyncPeriodMs: values.get(KUBE_PROXY.iptablesMinSyncPeriod),
     localhostNodePorts: isIptables && values.get<boolean>(KUBE_PROXY.localhostNodePorts),
     iptablesVariant: values.get(AGENT.iptablesVariant),
+    ipvs: ipvs(values),
     healthz: values.get<BindAddress | undefined>(KUBE_PROXY.healthzBindAddress),
     metrics: values.get<BindAddress | undefined>(KUBE_PROXY.metricsBindAddress),
     bindAddressHardFail: values.get<boolean>(KUBE_PROXY.bindAddressHardFail),
@@ -147,14 +160,14 @@ function source(values: FieldValues): Source {
   };
 }
 
-/** A setting that both modes have: the other mode's counts where the own one's is not set. */
+/** A setting that nftables and iptables have: the other's counts where the own one's is not set. Ipvs has iptables'. */
 function ofMode<T>(
   values: FieldValues,
   mode: AgentSettings["mode"],
   iptables: Field<T>,
   nftables: Field<T>,
 ): T {
-  const [first, second] = mode === "iptables" ? [iptables, nftables] : [nftables, iptables];
+  const [first, second] = mode === "nftables" ? [nftables, iptables] : [iptables, nftables];
   return values.has(first) || !values.has(second) ? values.get(first) : values.get(second);
 }
 
@@ -183,12 +196,28 @@ function detectLocal(values: FieldValues): DetectLocal {
   }
 }
 
-/** Without a list: the primary addresses in nftables mode, every local address in iptables mode. */
+/** Without a list: the primary addresses in nftables mode, every local address in the other modes. */
 function nodePorts(values: FieldValues, mode: AgentSettings["mode"]): "primary" | readonly Cidr[] {
   const listed = values.get<readonly (Cidr | "primary")[]>(KUBE_PROXY.nodePortAddresses);
   const ranges = listed.filter((entry) => entry !== "primary");
-  if (mode === "iptables" && (listed.length === 0 || !values.has(KUBE_PROXY.nodePortAddresses))) return [];
+  if (mode !== "nftables" && (listed.length === 0 || !values.has(KUBE_PROXY.nodePortAddresses))) return [];
   return ranges.length === 0 ? "primary" : ranges;
+}
+
+function ipvs(values: FieldValues): IpvsSettings {
+  const scheduler = values.get<string>(KUBE_PROXY.ipvsScheduler);
+  const seconds = (field: Field<number>) => Math.ceil(values.get(field) / 1000);
+  return {
+    scheduler: SCHEDULERS[scheduler] ?? scheduler,
+    excludeCIDRs: values.get<readonly Cidr[]>(KUBE_PROXY.ipvsExcludeCIDRs),
+    strictARP: values.get<boolean>(KUBE_PROXY.ipvsStrictARP),
+    timeouts: {
+      tcpSeconds: seconds(KUBE_PROXY.ipvsTcpTimeout),
+      tcpFinSeconds: seconds(KUBE_PROXY.ipvsTcpFinTimeout),
+      udpSeconds: seconds(KUBE_PROXY.ipvsUdpTimeout),
+    },
+    drainLimitMs: values.get(AGENT.ipvsDrainLimit),
+  };
 }
 
 function conntrack(values: FieldValues): ConntrackSettings {

@@ -19,7 +19,6 @@ import {
   text,
 } from "./field-types.ts";
 
-const IPVS_MODE = "belongs to ipvs mode";
 const API_CLIENT = "the agent is fed by the node stream or by files, not by an API client";
 const WINDOWS = "Windows only";
 const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/i;
@@ -32,7 +31,7 @@ export const KUBE_PROXY = {
     type: oneOf("", "nftables", "iptables", "ipvs"),
     fallback: "",
     fallbackText: '""',
-    note: '"" is nftables; ipvs is refused until it is complete',
+    note: '"" is nftables',
   },
   hostnameOverride: {
     path: "hostnameOverride",
@@ -81,7 +80,7 @@ export const KUBE_PROXY = {
     type: int(0, 31),
     fallback: 14,
     fallbackText: "14",
-    note: "used in iptables mode, and where `nftables.masqueradeBit` is not set",
+    note: "used in iptables and ipvs mode, and where `nftables.masqueradeBit` is not set",
   },
   nftablesMasqueradeAll: {
     path: "nftables.masqueradeAll",
@@ -96,7 +95,7 @@ export const KUBE_PROXY = {
     type: bool,
     fallback: false,
     fallbackText: "false",
-    note: "used in iptables mode, and where `nftables.masqueradeAll` is not set",
+    note: "used in iptables and ipvs mode, and where `nftables.masqueradeAll` is not set",
   },
   syncPeriod: {
     path: "nftables.syncPeriod",
@@ -123,6 +122,66 @@ export const KUBE_PROXY = {
     fallback: 1_000,
     fallbackText: "1s",
     note: "iptables mode: least time between two syncs; 0 is at once",
+  },
+  ipvsSyncPeriod: {
+    path: "ipvs.syncPeriod",
+    flag: "ipvs-sync-period",
+    type: duration(1),
+    fallback: 30_000,
+    zeroIsDefault: true,
+    fallbackText: "30s",
+    note: "ipvs mode: how often virtual servers and addresses are looked after; otherwise as `nftables.syncPeriod`",
+  },
+  ipvsScheduler: {
+    path: "ipvs.scheduler",
+    flag: "ipvs-scheduler",
+    type: text(
+      /^[a-z]{1,15}$/,
+      "random, or a scheduler of the kernel: rr, wrr, lc, wlc, sh, dh, sed, nq, mh …",
+    ),
+    fallback: "",
+    fallbackText: "wrr",
+    note: "ipvs mode: how an endpoint is chosen; random is mh with the client's port in the hash",
+  },
+  ipvsExcludeCIDRs: {
+    path: "ipvs.excludeCIDRs",
+    flag: "ipvs-exclude-cidrs",
+    type: cidrs,
+    fallback: [],
+    fallbackText: "[]",
+    note: "ipvs mode: virtual servers of others in these ranges are left alone even on addresses that were ours",
+  },
+  ipvsStrictARP: {
+    path: "ipvs.strictARP",
+    flag: "ipvs-strict-arp",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "ipvs mode: sets arp_ignore 1 and arp_announce 2, so that no other host learns service addresses from this node",
+  },
+  ipvsTcpTimeout: {
+    path: "ipvs.tcpTimeout",
+    flag: "ipvs-tcp-timeout",
+    type: duration(0),
+    fallback: 0,
+    fallbackText: "0s",
+    note: "ipvs mode: idle TCP connections are forgotten after this; 0 leaves the kernel's 15 minutes",
+  },
+  ipvsTcpFinTimeout: {
+    path: "ipvs.tcpFinTimeout",
+    flag: "ipvs-tcpfin-timeout",
+    type: duration(0),
+    fallback: 0,
+    fallbackText: "0s",
+    note: "ipvs mode: TCP connections after a FIN; 0 leaves the kernel's 2 minutes",
+  },
+  ipvsUdpTimeout: {
+    path: "ipvs.udpTimeout",
+    flag: "ipvs-udp-timeout",
+    type: duration(0),
+    fallback: 0,
+    fallbackText: "0s",
+    note: "ipvs mode: idle UDP flows; 0 leaves the kernel's 5 minutes",
   },
   localhostNodePorts: {
     path: "iptables.localhostNodePorts",
@@ -279,14 +338,7 @@ const IGNORED: readonly Field<unknown>[] = [
     duration(0),
     "changes are programmed at once",
   ),
-  ignored("ipvs.syncPeriod", "ipvs-sync-period", duration(1), IPVS_MODE),
-  ignored("ipvs.minSyncPeriod", "ipvs-min-sync-period", duration(0), IPVS_MODE),
-  ignored("ipvs.scheduler", "ipvs-scheduler", text(), IPVS_MODE),
-  ignored("ipvs.excludeCIDRs", "ipvs-exclude-cidrs", cidrs, IPVS_MODE),
-  ignored("ipvs.strictARP", "ipvs-strict-arp", bool, IPVS_MODE),
-  ignored("ipvs.tcpTimeout", "ipvs-tcp-timeout", duration(0), IPVS_MODE),
-  ignored("ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout", duration(0), IPVS_MODE),
-  ignored("ipvs.udpTimeout", "ipvs-udp-timeout", duration(0), IPVS_MODE),
+  ignored("ipvs.minSyncPeriod", "ipvs-min-sync-period", duration(0), "changes are programmed at once"),
   ignored("winkernel", undefined, anything, WINDOWS),
   ignored("windowsRunAsService", undefined, bool, WINDOWS),
   ignored("portRange", "proxy-port-range", text(), "was for the userspace mode, which is gone"),

@@ -4,7 +4,9 @@
  */
 import type { ConntrackDriver } from "../../drivers/conntrack/index.ts";
 import type { IptablesDriver } from "../../drivers/iptables/index.ts";
+import type { IpvsDriver } from "../../drivers/ipvs/index.ts";
 import type { NftDriver } from "../../drivers/nftables/index.ts";
+import type { DummyDriver } from "../../drivers/rtnetlink/index.ts";
 import type { SysctlDriver } from "../../drivers/sysctl/index.ts";
 import type { IpAddress, IpFamily } from "../../model/ip.ts";
 
@@ -16,11 +18,26 @@ export interface HostAddresses {
   readonly primary: readonly IpAddress[];
 }
 
+/** What IPVS mode programs. */
+export interface IpvsHost {
+  readonly driver: IpvsDriver;
+  readonly dummy: DummyDriver;
+  /** One driver a family, of the table `nodeplane-ipvs`. */
+  readonly tables: Readonly<Partial<Record<IpFamily, NftDriver>>>;
+  close(): void;
+}
+
 export interface Host {
   /** One driver a family; a family that cannot be programmed is missing. */
   readonly nft: Readonly<Partial<Record<IpFamily, NftDriver>>>;
   /** iptables mode: one driver a family. */
   readonly iptables?: Readonly<Partial<Record<IpFamily, IptablesDriver>>>;
+  /** IPVS mode. */
+  readonly ipvs?: IpvsHost;
+  /** What IPVS mode may have left, to be closed; asking for it loads no kernel module. */
+  openIpvs?(): IpvsHost;
+  /** Release of the kernel, as `uname -r` has it. */
+  readonly kernelRelease?: string;
   /** Installed commands whose tables may hold something; asking loads no kernel module. */
   usedIptables?(): Promise<readonly IptablesDriver[]>;
   readonly sysctl: SysctlDriver;

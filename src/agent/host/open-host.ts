@@ -1,14 +1,17 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
 import { existsSync } from "node:fs";
+import { release } from "node:os";
 import { LinuxConntrack } from "../../drivers/conntrack/index.ts";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
 import { SystemdNotify } from "../../drivers/notify/index.ts";
 import { LinuxRtnetlink, primaryAddresses } from "../../drivers/rtnetlink/index.ts";
 import { LinuxSysctl } from "../../drivers/sysctl/index.ts";
 import type { IpFamily } from "../../model/ip.ts";
+import { DUMMY_DEVICE } from "../../plan/ipvs/names.ts";
 import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "./host.ts";
 import { openIptables, usedIptables } from "./open-iptables.ts";
+import { openIpvs, openUsableIpvs } from "./open-ipvs.ts";
 
 const TABLE = "nodeplane";
 
@@ -21,13 +24,15 @@ export function openTables(): { readonly ip: LinuxNft; readonly ip6: LinuxNft } 
 
 /**
  * @param env of the process, for the service manager's socket
- * @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED, IPTABLES_MISSING
+ * @throws {NodeplaneError} ADDON_MISSING, NETLINK_FAILED, IPTABLES_MISSING, IPVS_UNSUPPORTED
  */
 export async function openHost(
   env: Readonly<Record<string, string | undefined>>,
-  settings: Pick<AgentSettings, "mode" | "iptablesVariant">,
+  settings: Pick<AgentSettings, "mode" | "iptablesVariant" | "ipvs">,
 ): Promise<Host> {
-  const rtnetlink = new LinuxRtnetlink();
+  const ipvs = settings.mode === "ipvs" ? openUsableIpvs(settings.ipvs.scheduler) : undefined;
+  // Service addresses are no addresses of the node, in any mode.
+  const rtnetlink = new LinuxRtnetlink([DUMMY_DEVICE]);
   await rtnetlink.refresh();
   const tables = openTables();
   // A kernel started with ipv6.disable=1 has no IPv6 to program.
@@ -41,6 +46,9 @@ export async function openHost(
   return {
     nft,
     ...(iptables === undefined ? {} : { iptables }),
+    ...(ipvs === undefined ? {} : { ipvs }),
+    openIpvs,
+    kernelRelease: release(),
     usedIptables,
     sysctl: new LinuxSysctl(),
     conntrack,
@@ -55,6 +63,7 @@ export async function openHost(
     close: () => {
       rtnetlink.close();
       conntrack.close();
+      ipvs?.close();
       tables.ip6.close();
       tables.ip.close();
     },

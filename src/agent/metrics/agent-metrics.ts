@@ -2,10 +2,12 @@
  * Layer agent. The agent's metrics: kube-proxy's names (facts of kube-proxy, section 3), and ours under `nodeplane_`. This file
  * holds those that happenings move; figures that others keep are read when somebody scrapes (scraped-metrics.ts).
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { registerProcessMetrics } from "../../drivers/process/process-metrics.ts";
 import type { IpFamily } from "../../model/ip.ts";
 import { KUBERNETES_VERSION, VERSION } from "../../model/version.ts";
 import { registerIptables } from "./iptables-metrics.ts";
+import { registerIpvs } from "./ipvs-metrics.ts";
 import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
 import { registerScraped } from "./scraped-metrics.ts";
 
@@ -96,14 +98,11 @@ export class AgentMetrics {
    */
   constructor(families: readonly IpFamily[], snapshot: () => MetricsSnapshot) {
     this.#families = families;
-    collectDefaultMetrics({ register: this.#registry });
-    // Gauges whose names say "total" offend Prometheus' own checks, and nobody expects them of kube-proxy.
-    for (const name of ["handles", "requests", "resources"]) {
-      this.#registry.removeSingleMetric(`nodejs_active_${name}_total`);
-    }
+    registerProcessMetrics(this.#registry);
     this.#buildInfo();
     registerScraped(this.#registry, snapshot);
     registerIptables(this.#registry, snapshot);
+    registerIpvs(this.#registry, snapshot);
   }
 
   get contentType(): string {

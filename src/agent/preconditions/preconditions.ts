@@ -21,6 +21,8 @@ export interface PreconditionsOptions {
    * that finds everything as it should be changes nothing, not even the generation id.
    */
   readonly hasFailedWrites: () => boolean;
+  /** IPVS mode. */
+  readonly ipvs?: { readonly strictARP: boolean };
   /** False: settings are only judged. */
   readonly mayWrite: boolean;
   /** Where changed settings are noted. */
@@ -87,7 +89,7 @@ export class Preconditions {
   }
 
   #settings(): readonly PreconditionStatus[] {
-    const { host, conntrack, hasLocalhostNodePorts } = this.#options;
+    const { host, conntrack, hasLocalhostNodePorts, ipvs } = this.#options;
     const wishes = planSysctls({
       read: (path) => host.sysctl.read(path),
       interfaces: host.interfaces(),
@@ -95,6 +97,7 @@ export class Preconditions {
       cpus: availableParallelism(),
       conntrack,
       localhostNodePorts: hasLocalhostNodePorts(),
+      ...(ipvs === undefined ? {} : { ipvs: { ...ipvs, kernelRelease: host.kernelRelease ?? "" } }),
     });
     const changed: ChangedSysctl[] = [];
     const status = wishes.map((wish) => this.#grant(wish, changed));

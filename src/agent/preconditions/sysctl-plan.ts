@@ -24,13 +24,15 @@ export interface SysctlPlanInput {
   readonly conntrack: ConntrackSettings;
   /** Node ports answer on 127.0.0.0/8; a rule guards what else listens there. */
   readonly localhostNodePorts: boolean;
+  /** IPVS mode. */
+  readonly ipvs?: { readonly strictARP: boolean; readonly kernelRelease: string };
 }
 
 const CONNTRACK = "net/netfilter/nf_conntrack";
 
 /** @returns settings that are not as they should be, in the order in which they are to be written */
 export function planSysctls(input: SysctlPlanInput): readonly SysctlWish[] {
-  return [...forwarding(input), ...bridges(input), ...loopback(input), ...conntrack(input)];
+  return [...forwarding(input), ...bridges(input), ...loopback(input), ...ipvs(input), ...conntrack(input)];
 }
 
 function unless(input: SysctlPlanInput, wish: SysctlWish): readonly SysctlWish[] {
@@ -93,6 +95,50 @@ function loopback(input: SysctlPlanInput): readonly SysctlWish[] {
   const path = "net/ipv4/conf/all/route_localnet";
   const why = "iptables.localhostNodePorts: node ports answer on 127.0.0.0/8";
   return unless(input, { name: "route-localnet", path, value: "1", why, isNeeded: false });
+}
+
+/** Settings of ip_vs are there once it is loaded. Source: Documentation/networking/ipvs-sysctl.rst. */
+function ipvs(input: SysctlPlanInput): readonly SysctlWish[] {
+  if (input.ipvs === undefined) return [];
+  const { strictARP, kernelRelease } = input.ipvs;
+  const wish = (name: string, value: string, why: string, isNeeded: boolean) =>
+    unless(input, {
+      name: `ipvs-${name.replaceAll("_", "-")}`,
+      path: `net/ipv4/vs/${name}`,
+      value,
+      why,
+      isNeeded,
+    });
+  const arp = (name: string, value: string) =>
+    unless(input, {
+      name: name.replaceAll("_", "-"),
+      path: `net/ipv4/conf/all/${name}`,
+      value,
+      why: "ipvs.strictARP: no other host learns service addresses from this node",
+      isNeeded: false,
+    });
+  return [
+    ...wish("conntrack", "1", "connections through virtual servers can be masqueraded", true),
+    ...wish("expire_nodest_conn", "1", "connections to a destination that is gone end at once", false),
+    ...wish(
+      "expire_quiescent_template",
+      "1",
+      "session affinity does not stick to a draining endpoint",
+      false,
+    ),
+    // From 5.9 on the kernel's own 1 does what is right; before, it delays reused ports by a second.
+    ...(isBefore59(kernelRelease)
+      ? wish("conn_reuse_mode", "0", "reused client ports wait otherwise", false)
+      : []),
+    ...(strictARP ? [...arp("arp_ignore", "1"), ...arp("arp_announce", "2")] : []),
+  ];
+}
+
+/** True for 4.1 to 5.8: what the setting does there cannot be found out by trying. */
+function isBefore59(release: string): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  const version = Number(major) * 1000 + Number(minor);
+  return version >= 4001 && version < 5009;
 }
 
 function conntrack(input: SysctlPlanInput): readonly SysctlWish[] {

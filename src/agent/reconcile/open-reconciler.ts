@@ -1,9 +1,11 @@
 /** Layer agent. The reconciler of the mode that is configured. */
 
+import { NodeplaneError } from "../../model/errors.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "../host/host.ts";
 import { IptablesReconciler } from "./iptables-reconciler.ts";
+import { IpvsReconciler } from "./ipvs-reconciler.ts";
 import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
 import { type ReconcileLog, Reconciler } from "./reconciler.ts";
 
@@ -18,5 +20,13 @@ export function openReconciler(options: OpenReconcilerOptions): KernelReconciler
   const { settings, host, ...common } = options;
   const { mode, minSyncPeriodMs, syncPeriodMs } = settings;
   if (mode === "nftables") return new Reconciler({ ...common, mode, drivers: host.nft });
+  if (mode === "ipvs") {
+    const { ipvs } = host;
+    if (ipvs === undefined) throw new NodeplaneError("IPVS_UNSUPPORTED", { detail: "it was not opened" });
+    const { driver, dummy, tables: nft } = ipvs;
+    const { scheduler, excludeCIDRs, timeouts, drainLimitMs } = settings.ipvs;
+    const how = { scheduler, excludeCIDRs, timeouts, drainLimitMs, syncPeriodMs };
+    return new IpvsReconciler({ ...common, ...how, ipvs: driver, dummy, nft });
+  }
   return new IptablesReconciler({ ...common, drivers: host.iptables ?? {}, minSyncPeriodMs, syncPeriodMs });
 }

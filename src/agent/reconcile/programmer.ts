@@ -4,7 +4,7 @@
  */
 import type { NftCommit, NftDriver, NftFailure } from "../../drivers/nftables/driver.ts";
 import type { IpFamily } from "../../model/ip.ts";
-import type { NftOp } from "../../model/nftables.ts";
+import type { NftOp, NftTable } from "../../model/nftables.ts";
 import { Adoption } from "../../plan/nftables/adoption.ts";
 import { NftCompiler } from "../../plan/nftables/compiler.ts";
 import { ElementChanges } from "../../plan/nftables/element-list.ts";
@@ -293,7 +293,7 @@ export class Programmer {
   /** For what cannot fail because of a user's object. @throws {TableRefused} */
   #must(ops: readonly NftOp[], added: number, deleted: number): void {
     const result = this.#commit(ops, added, deleted);
-    if (result.kind === "failed") throw new TableRefused(this.family, ops, result.failures[0]);
+    if (result.kind === "failed") throw new TableRefused(this.driver.table, ops, result.failures[0]);
   }
 }
 
@@ -305,11 +305,11 @@ function isDesync(result: NftCommit & { kind: "failed" }): boolean {
 
 /** The kernel refused the table itself: nothing can be programmed. */
 export class TableRefused extends Error {
-  constructor(family: IpFamily, ops: readonly NftOp[], failure: NftFailure | undefined) {
+  constructor(table: NftTable, ops: readonly NftOp[], failure: NftFailure | undefined) {
     const op = ops[failure?.opIndex ?? -1];
     const what = op === undefined ? "the batch" : describe(op);
     super(
-      `table ${family} nodeplane: kernel refused ${what}: ${failure?.code ?? "?"} ${failure?.message ?? ""}`.trim(),
+      `table ${table.family} ${table.name}: kernel refused ${what}: ${failure?.code ?? "?"} ${failure?.message ?? ""}`.trim(),
     );
     this.name = "TableRefused";
   }

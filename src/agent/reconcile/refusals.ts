@@ -50,6 +50,11 @@ export class Refusals {
     );
   }
 
+  /** Changes of a family that were refused. */
+  changes(family: IpFamily): readonly UnitChange[] {
+    return [...this.#refused.values()].flatMap(({ change }) => (change.family === family ? [change] : []));
+  }
+
   problems(): readonly ObjectProblem[] {
     return [...this.#refused.values()].flatMap(({ change, failure }): ObjectProblem[] => {
       if (change.unit === undefined) return [];

@@ -26,6 +26,20 @@ export interface IptablesFigures {
   readonly partialRestoreFailures: number;
 }
 
+/** IPVS mode. */
+export interface IpvsFigures {
+  readonly scheduler: string;
+  readonly virtualServers: number;
+  /** Those that drain included. */
+  readonly destinations: number;
+  readonly draining: number;
+  /** Removed after they had drained, since the start. */
+  readonly drained: number;
+  /** Operations on virtual servers and destinations since the start: none when a restart found all as it should be. */
+  readonly serverOperations: number;
+  readonly failedOperations: number;
+}
+
 export interface FamilyStatus {
   readonly family: IpFamily;
   /** Service ports programmed. */
@@ -35,6 +49,8 @@ export interface FamilyStatus {
   readonly counters: FamilyCounters;
   /** iptables mode alone. */
   readonly iptables?: IptablesFigures;
+  /** IPVS mode alone. */
+  readonly ipvs?: IpvsFigures;
   /** Service ports with policy Local whose usable endpoints are all on other nodes, by the policy. */
   readonly noLocalEndpoints?: { readonly internal: number; readonly external: number };
 }

@@ -33,11 +33,18 @@ function head(status: AgentStatus, nowMs: number): string {
     ["Source", `${feed.source}, ${feedState(status)}`],
     ["Programmed", programmedText(status, nowMs)],
   ];
-  for (const { family, units, elements, counters, iptables } of programmed.families) {
+  for (const { family, units, elements, counters, iptables, ipvs } of programmed.families) {
     const written =
       iptables === undefined ? `${elements} elements` : `${elements} rules (iptables-${iptables.variant})`;
+    const servers =
+      ipvs === undefined
+        ? ""
+        : `, ${ipvs.virtualServers} virtual servers (${ipvs.scheduler}) with ${ipvs.destinations} destinations, ${ipvs.draining} draining`;
     const repairs = counters.repairs === 0 ? "" : `, ${counters.repairs} repairs`;
-    rows.push([FAMILY[family], `${units} service ports, ${written}, ${counters.commits} commits${repairs}`]);
+    rows.push([
+      FAMILY[family],
+      `${units} service ports, ${written}${servers}, ${counters.commits} commits${repairs}`,
+    ]);
   }
   if (node.zone !== "") rows.push(["Zone", node.zone]);
   if (node.podCIDRs.length > 0) rows.push(["Pod range", node.podCIDRs.join(", ")]);

@@ -2,7 +2,14 @@
  * Layer drivers. The only door to the kernel's IPVS. Implementations: `LinuxIpvs` (generic netlink over the addon) and
  * `FakeIpvs` (memory); both pass test/kernel/ipvs-conformance.test.ts. Knows nothing of Services.
  */
-import type { IpvsOp, IpvsServerState, IpvsTimeouts } from "../../model/ipvs.ts";
+import type {
+  IpvsDestinationState,
+  IpvsOp,
+  IpvsServerState,
+  IpvsService,
+  IpvsServiceKey,
+  IpvsTimeouts,
+} from "../../model/ipvs.ts";
 
 export interface IpvsFailure {
   /** Index into the operations given. */
@@ -26,6 +33,10 @@ export interface IpvsDriver {
    * virtual server. Not one state: others may write meanwhile. @throws {NodeplaneError} NETLINK_FAILED, IPVS_UNSUPPORTED
    */
   read(): Promise<readonly IpvsServerState[]>;
+  /** All virtual servers without their destinations: one dump. @throws as {@link read} */
+  readServices(): readonly IpvsService[];
+  /** Destinations of one virtual server, none when it is gone: one dump. @throws as {@link read} */
+  readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[];
   /**
    * Sends all operations, many in one datagram, and waits for each answer. There are no transactions: what is not named in
    * the result has happened. @throws {NodeplaneError} when the socket itself fails, IPVS_UNSUPPORTED

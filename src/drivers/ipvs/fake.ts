@@ -2,6 +2,7 @@
  * Layer drivers. IPVS in memory: refuses what the kernel refuses, with the same errno. Tests tell it which connections a
  * destination has.
  */
+import type { IpAddress } from "../../model/ip.ts";
 import type {
   IpvsDestination,
   IpvsDestinationState,
@@ -15,7 +16,7 @@ import { ipvsServiceKey } from "../../model/ipvs.ts";
 import type { IpvsDriver, IpvsFailure, IpvsSupport } from "./driver.ts";
 
 const NOTHING = { connections: 0, inPackets: 0, outPackets: 0, inBytes: 0, outBytes: 0 };
-const ERRNO = { ENOENT: 2, ESRCH: 3, EEXIST: 17 } as const;
+const ERRNO = { ENOENT: 2, ESRCH: 3, EEXIST: 17, EINVAL: 22 } as const;
 
 interface FakeServer {
   service: IpvsService;
@@ -25,6 +26,10 @@ interface FakeServer {
 const destinationKey = ({ address, port }: Pick<IpvsDestination, "address" | "port">) => `${address} ${port}`;
 
 export class FakeIpvs implements IpvsDriver {
+  /** Service addresses that this kernel wants nothing of. */
+  readonly refused = new Set<IpAddress>();
+  /** Operations sent, in order. */
+  readonly sent: IpvsOp[] = [];
   readonly #servers = new Map<string, FakeServer>();
   readonly #schedulers: readonly string[];
   #timeouts: IpvsTimeouts = { tcpSeconds: 900, tcpFinSeconds: 120, udpSeconds: 300 };
@@ -68,10 +73,19 @@ export class FakeIpvs implements IpvsDriver {
     return Promise.resolve(states);
   }
 
+  readServices(): readonly IpvsService[] {
+    return [...this.#servers.values()].map(({ service }) => service);
+  }
+
+  readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[] {
+    return [...(this.#servers.get(ipvsServiceKey(service))?.destinations.values() ?? [])];
+  }
+
   commit(ops: readonly IpvsOp[]): Promise<readonly IpvsFailure[]> {
     const failures: IpvsFailure[] = [];
     ops.forEach((op, opIndex) => {
-      const code = this.#apply(op);
+      this.sent.push(op);
+      const code = this.refused.has(op.service.address) ? "EINVAL" : this.#apply(op);
       if (code !== undefined) failures.push({ opIndex, errno: ERRNO[code], code });
     });
     return Promise.resolve(failures);

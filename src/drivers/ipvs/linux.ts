@@ -28,6 +28,7 @@ import type {
   IpvsOp,
   IpvsServerState,
   IpvsService,
+  IpvsServiceKey,
   IpvsTimeouts,
 } from "../../model/ipvs.ts";
 import { errnoName, NfSocket } from "../nftables/socket.ts";
@@ -80,35 +81,30 @@ export class LinuxIpvs implements IpvsDriver {
   }
 
   async read(): Promise<readonly IpvsServerState[]> {
-    const id = this.#family();
-    const { writer } = this.#socket;
-    let services: Pick<IpvsServerState, "service" | "statistics">[] = [];
-    this.#dump(
-      "dump virtual servers",
-      (sequence) => encodeServiceDump(writer, id, sequence),
-      () => {
-        services = [];
-      },
-      (buffer, { start, end }) => {
-        const service = decodeService(buffer, start, end);
-        if (service !== undefined) services.push(service);
-      },
-    );
     const states: IpvsServerState[] = [];
-    for (const { service, statistics } of services) {
-      let destinations: IpvsDestinationState[] = [];
-      this.#dump(
-        "dump destinations",
-        (sequence) => encodeDestinationDump(writer, id, sequence, service),
-        () => {
-          destinations = [];
-        },
-        (buffer, { start, end }) => destinations.push(decodeDestination(buffer, start, end, service.family)),
-      );
-      states.push({ service, statistics, destinations });
+    for (const { service, statistics } of this.#services()) {
+      states.push({ service, statistics, destinations: this.readDestinations(service) });
       if (states.length % DUMPS_A_TURN === 0) await setImmediate();
     }
     return states;
+  }
+
+  readServices(): readonly IpvsService[] {
+    return this.#services().map(({ service }) => service);
+  }
+
+  readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[] {
+    const id = this.#family();
+    let destinations: IpvsDestinationState[] = [];
+    this.#dump(
+      "dump destinations",
+      (sequence) => encodeDestinationDump(this.#socket.writer, id, sequence, service),
+      () => {
+        destinations = [];
+      },
+      (buffer, { start, end }) => destinations.push(decodeDestination(buffer, start, end, service.family)),
+    );
+    return destinations;
   }
 
   async commit(ops: readonly IpvsOp[]): Promise<readonly IpvsFailure[]> {
@@ -172,6 +168,23 @@ export class LinuxIpvs implements IpvsDriver {
     const family = this.#resolve();
     if (typeof family === "number") return family;
     throw new NodeplaneError("IPVS_UNSUPPORTED", { detail: `needs ${family.needs}` });
+  }
+
+  #services(): readonly Pick<IpvsServerState, "service" | "statistics">[] {
+    const id = this.#family();
+    let services: Pick<IpvsServerState, "service" | "statistics">[] = [];
+    this.#dump(
+      "dump virtual servers",
+      (sequence) => encodeServiceDump(this.#socket.writer, id, sequence),
+      () => {
+        services = [];
+      },
+      (buffer, { start, end }) => {
+        const service = decodeService(buffer, start, end);
+        if (service !== undefined) services.push(service);
+      },
+    );
+    return services;
   }
 
   #ask(operation: string, request: (id: number, sequence: number) => void) {

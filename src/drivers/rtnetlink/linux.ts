@@ -23,9 +23,16 @@ export class LinuxRtnetlink implements RtnetlinkDriver {
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<Network> | undefined;
   #closed = false;
+  readonly #ignored: readonly string[];
+  /** Indexes of ignored interfaces, as last read. */
+  #ignoredIndexes: ReadonlySet<number> = new Set();
 
-  /** @throws {NodeplaneError} NETLINK_FAILED */
-  constructor() {
+  /**
+   * @param ignored names of interfaces whose addresses do not count
+   * @throws {NodeplaneError} NETLINK_FAILED
+   */
+  constructor(ignored: readonly string[] = []) {
+    this.#ignored = ignored;
     try {
       this.#socket = createRtNetlink();
     } catch (error) {
@@ -48,7 +55,14 @@ export class LinuxRtnetlink implements RtnetlinkDriver {
     if (this.#joined) return;
     this.#joined = true;
     for (const group of GROUPS) this.#socket.addMembership(group);
-    this.#socket.on("message", () => this.#changed());
+    this.#socket.on("message", (messages) => {
+      // Of routes only default ones are read, and an ignored interface may get thousands of addresses.
+      const matters = messages.some(({ kind, data }) => {
+        if (kind === "route") return (data.dstLen ?? 0) === 0;
+        return kind !== "address" || !this.#ignoredIndexes.has(data.index ?? -1);
+      });
+      if (matters) this.#changed();
+    });
     this.#socket.on("invalid", () => this.#changed());
   }
 
@@ -96,6 +110,9 @@ export class LinuxRtnetlink implements RtnetlinkDriver {
     for (const { data, attrs } of await this.#socket.getLinks()) {
       if (data.index !== undefined && attrs.ifname !== undefined) names.set(data.index, attrs.ifname);
     }
+    const ignored = [...names].filter(([, name]) => this.#ignored.includes(name)).map(([index]) => index);
+    this.#ignoredIndexes = new Set(ignored);
+    for (const index of ignored) names.delete(index);
     const addresses = (await this.#socket.getAddresses()).flatMap(({ data, attrs }) => {
       const bytes = attrs.local ?? attrs.address;
       const address = bytes === undefined ? undefined : ipFromBytes(bytes);

@@ -44,6 +44,8 @@ export const IPVS_SETS = {
   guarded: "guarded-frontends",
   sourceRanges: "source-ranges",
   hairpins: "hairpins",
+  /** Nobody wants them any more; their virtual servers stay until their connections have ended. No rule asks: a record. */
+  kept: "kept-frontends",
 } as const;
 
 /** All sets, in the order in which they are made. */
@@ -66,5 +68,6 @@ export function ipvsSetsOf(family: IpFamily): readonly NftSet[] {
     plain(IPVS_SETS.guarded),
     { name: IPVS_SETS.sourceRanges, key: [...frontend, source], data: "none", flags: ["interval"] },
     plain(IPVS_SETS.hairpins, [source, destination]),
+    plain(IPVS_SETS.kept),
   ];
 }

@@ -4,13 +4,10 @@
 import type { IpAddress, IpFamily } from "../../model/ip.ts";
 import type { IpvsServer } from "../../model/ipvs.ts";
 import type { NftOp } from "../../model/nftables.ts";
-import { ElementChanges } from "../nftables/element-list.ts";
 import type { NodeConfig } from "../node-config.ts";
-import { type PackedIp, unpackIp } from "../packed.ts";
+import { unpackIp } from "../packed.ts";
 import type { Unit } from "../unit.ts";
-import { IPVS_CHAINS, ipvsSetsOf } from "./names.ts";
-import { ipvsRulesOf } from "./rules.ts";
-import { compileIpvsUnit, ipvsContext, ipvsFormsOf } from "./unit-servers.ts";
+import { IpvsCompiler } from "./compiler.ts";
 
 /** Weighted round robin: shares are those of the weights, see docs/adr/0096. */
 export const DEFAULT_SCHEDULER = "wrr";
@@ -30,33 +27,11 @@ export function ipvsState(
   family: IpFamily,
   scheduler = DEFAULT_SCHEDULER,
 ): IpvsState {
-  const context = ipvsContext(node, family, scheduler);
-  const changes = new ElementChanges(ipvsFormsOf(family));
-  const seen = new Set<string>();
-  const addresses = new Set<PackedIp>();
-  const servers: IpvsServer[] = [];
-  for (const unit of units) {
-    const compiled = compileIpvsUnit(unit, context);
-    for (const server of compiled.servers) servers.push(server);
-    for (const address of compiled.addresses) addresses.add(address);
-    const { sets, keys } = compiled.elements;
-    keys.forEach((key, index) => {
-      const set = sets[index] ?? 0;
-      const id = String.fromCharCode(set) + key;
-      if (seen.has(id)) return;
-      seen.add(id);
-      changes.add(set, key, "");
-    });
-  }
+  const compiler = new IpvsCompiler(family, node, scheduler);
+  const { elements } = compiler.stage([...units].map((unit) => ({ key: unit.shape.key, family, unit })));
   return {
-    servers,
-    addresses: [...addresses].sort().map(unpackIp),
-    nft: [
-      { op: "add-table" },
-      ...IPVS_CHAINS.map((chain): NftOp => ({ op: "add-chain", chain })),
-      ...ipvsSetsOf(family).map((set): NftOp => ({ op: "add-set", set })),
-      ...ipvsRulesOf(node, family).map((rule): NftOp => ({ op: "add-rule", rule })),
-      ...changes.ops(),
-    ],
+    servers: [...compiler.serverKeys()].flatMap((key) => compiler.server(key) ?? []),
+    addresses: [...compiler.addresses()].sort().map(unpackIp),
+    nft: [...compiler.layoutOps(), ...elements.ops()],
   };
 }

@@ -33,7 +33,16 @@ export interface UnitServers {
 }
 
 const NAMES = Object.values(IPVS_SETS);
-const setIndex = (name: (typeof NAMES)[number]): number => NAMES.indexOf(name);
+
+/** Index of a set in {@link ipvsFormsOf}. */
+export function setIndex(name: (typeof NAMES)[number]): number {
+  return NAMES.indexOf(name);
+}
+
+/** Key of a frontend in the sets. */
+export function frontendKey(address: PackedIp, protocol: number, port: number): string {
+  return address + String.fromCharCode(protocol, 0, 0, 0, port >> 8, port & 255, 0, 0);
+}
 
 /** Forms of all sets of a family, by index. */
 export function ipvsFormsOf(family: IpFamily): readonly ElementForm[] {
@@ -158,7 +167,7 @@ export function compileIpvsUnit(unit: Unit, context: IpvsContext): UnitServers {
       addresses.add(frontend.address);
     for (const address of frontend.class === "node-port" ? context.nodePorts : [frontend.address]) {
       const { port } = frontend;
-      const key = address + String.fromCharCode(shape.protocol, 0, 0, 0, port >> 8, port & 255, 0, 0);
+      const key = frontendKey(address, shape.protocol, port);
       if (frontend.isGuarded) pushGuard(elements, unit, key);
       if (destinations.length === 0) {
         elements.push(setIndex(unit.hasAny ? IPVS_SETS.drop : IPVS_SETS.reject), key, "");

@@ -195,9 +195,9 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
   },
   { name: "a list document", yaml: "- a\n", want: /must be a map/ },
   {
-    name: "ipvs mode by flag",
-    args: ["--proxy-mode=ipvs", "--objects=/o"],
-    want: /ipvs mode is not complete yet/,
+    name: "a scheduler that no kernel can have",
+    args: ["--proxy-mode=ipvs", "--ipvs-scheduler=Round Robin", "--objects=/o"],
+    want: /--ipvs-scheduler: .*random, or a scheduler of the kernel/,
   },
   {
     name: "unknown mode",
