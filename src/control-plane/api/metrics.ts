@@ -1,5 +1,6 @@
 /** Layer control-plane. Metrics of the API server under the names that dashboards know, ours under nodeplane_. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { registerProcessMetrics } from "../../drivers/process/process-metrics.ts";
 import type { Store } from "../store/store.ts";
 
 /** What one request counts as; `verb` in capitals as kube-apiserver writes it. */
@@ -24,7 +25,7 @@ export class ApiMetrics {
 
   constructor(store: Store) {
     const registers = [this.registry];
-    collectDefaultMetrics({ register: this.registry });
+    registerProcessMetrics(this.registry);
     this.#requests = new Counter({
       name: "apiserver_request_total",
       help: "Counter of apiserver requests broken out for each verb, group, version, resource, scope and HTTP response code.",

@@ -3,7 +3,8 @@
  * kept. They stand in prom-client's registry like its own metrics, which hash their labels at every increment (about a
  * microsecond each, five a query).
  */
-import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
+import { type Metric, Registry } from "prom-client";
+import { registerProcessMetrics } from "../../drivers/process/process-metrics.ts";
 
 interface Sample {
   readonly labels: Readonly<Record<string, string | number>>;
@@ -148,7 +149,7 @@ export class MetricSet {
   addProcessMetrics(): void {
     if (this.#hasProcessMetrics) return;
     this.#hasProcessMetrics = true;
-    collectDefaultMetrics({ register: this.registry });
+    registerProcessMetrics(this.registry);
   }
 
   #series(
