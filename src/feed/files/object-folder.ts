@@ -43,6 +43,8 @@ export interface FolderState {
 }
 
 const MAX_FILES = 10_000;
+/** A slice that names no Service (any more) is a good slice of nobody: what it said before must not stay. */
+const NOBODYS = "MissingServiceName";
 const OBJECT_FILE = /^[^.].*\.(ya?ml|json|jsonl|ndjson)$/;
 
 export class ObjectFolder {
@@ -137,8 +139,11 @@ function parseFile(file: string, text: string, seen: Seen, before: FileState | u
       });
     }
     const line = document.lineOf("");
-    const refused = parsed.objects.length === 0 ? parsed.problems[0]?.object : undefined;
-    const old = refused === undefined ? undefined : before?.objects.get(formatKey(refused));
+    const refused = parsed.objects.length === 0 ? parsed.problems[0] : undefined;
+    const old =
+      refused === undefined || refused.reason === NOBODYS
+        ? undefined
+        : before?.objects.get(formatKey(refused.object));
     for (const object of old === undefined ? parsed.objects : [old]) {
       const key = formatKey(keyOf(object));
       if (objects.has(key)) problems.push(duplicate(object, file, line, `${file}:${lines.get(key) ?? 0}`));

@@ -121,6 +121,30 @@ suite("files feed", () => {
     await ended;
   });
 
+  test("a slice that no longer names a Service is gone, one that cannot be read stays", {
+    timeout: 20_000,
+  }, async () => {
+    const slice = (labels: Readonly<Record<string, string>>, addressType = "IPv4") =>
+      JSON.stringify({
+        apiVersion: "discovery.k8s.io/v1",
+        kind: "EndpointSlice",
+        metadata: { name: "s", labels },
+        addressType,
+      });
+    const file = join(folder, "a.json");
+    writeFileSync(file, slice({ "kubernetes.io/service-name": "web" }));
+    const { recorder, ended } = start(folder);
+    await recorder.until(() => recorder.batches.length === 1);
+    writeFileSync(file, slice({ "kubernetes.io/service-name": "web" }, "IPv5"));
+    await recorder.until(() => recorder.problems.length === 1);
+    assert.equal(recorder.batches.length, 1);
+    writeFileSync(file, slice({}));
+    await recorder.until(() => recorder.batches.length === 2);
+    assert.deepEqual(recorder.batches[1], ["changes 2", "-EndpointSlice/default/s"]);
+    abort.abort();
+    await ended;
+  });
+
   test("a wrong field is named with file, line and path; a second object of one key is refused", {
     timeout: 20_000,
   }, async () => {
