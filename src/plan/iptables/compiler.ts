@@ -208,11 +208,12 @@ export class IptablesCompiler {
   #foundation(writer: RestoreWriter, saved: SavedState): void {
     for (const { table, chain } of CANARIES)
       if (!saved[table].chains.has(chain)) writer.declare(table, chain);
-    this.#guard(writer, saved);
     for (const { table, chain, rule } of jumps()) {
       if (saved[table].rules.get(chain)?.includes(rule) !== true)
         writer.add(table, [`-I ${chain} 1 ${rule}`]);
     }
+    // Last, so that it is first: nothing may accept a packet for loopback before the guard has seen it.
+    this.#guard(writer, saved);
   }
 
   /** Chains of service ports that no unit asks for. */
