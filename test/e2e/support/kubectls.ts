@@ -3,14 +3,13 @@
  * 12's (1.20), unpacked below .cache/ and never installed.
  */
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, realpath, rename, rm } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { kubectls } from "./api-server.ts";
+import { unpackDebian } from "./debian-package.ts";
 
 const run = promisify(execFile);
-const cache = join(import.meta.dirname, "../../../.cache");
 
 export interface Kubectl {
   readonly path: string;
@@ -43,21 +42,7 @@ async function describe(path: string): Promise<Kubectl | undefined> {
 
 /** Debian's kubernetes-client, where apt can fetch it; `undefined` elsewhere. */
 async function debianKubectl(): Promise<string | undefined> {
-  const target = join(cache, "kubernetes-client");
-  const path = join(target, "usr/bin/kubectl");
-  if (existsSync(path)) return path;
-  await mkdir(cache, { recursive: true });
-  const folder = await mkdtemp(join(cache, "kubernetes-client-"));
-  try {
-    await run("apt-get", ["download", "kubernetes-client"], { cwd: folder, timeout: 120_000 });
-    const [archive] = (await readdir(folder)).filter((name) => name.endsWith(".deb"));
-    if (archive === undefined) return undefined;
-    await run("dpkg", ["-x", archive, "unpacked"], { cwd: folder });
-    await rename(join(folder, "unpacked"), target).catch(() => undefined);
-  } catch {
-    return undefined;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-  return existsSync(path) ? path : undefined;
+  const file = "usr/bin/kubectl";
+  const folder = await unpackDebian("kubernetes-client", file).catch(() => undefined);
+  return folder === undefined ? undefined : join(folder, file);
 }
