@@ -13,6 +13,7 @@ import { buildInstance } from "../../../src/dns/server/instance.ts";
 import { Responder } from "../../../src/dns/server/responder.ts";
 import { FakeUdpEngine } from "../../../src/drivers/udp-engine/fake.ts";
 import type { FeedObject } from "../../../src/model/objects.ts";
+import { commit, randomFrom } from "./random-cluster.ts";
 import { parse, queryMessage, testRuntime } from "./support.ts";
 
 const COREFILE = `.:53 {
@@ -60,14 +61,6 @@ function slice(namespace: string, name: string, addresses: readonly string[]): F
       terminating: false,
     })),
   } as unknown as FeedObject;
-}
-
-let revision = 0n;
-function commit(cluster: ClusterState, change: () => void, snapshot = false): void {
-  const batch = { revision: revision++, snapshot, origin: "live", changedAtMs: 0 } as const;
-  cluster.begin(batch);
-  change();
-  cluster.commit(batch);
 }
 
 /** A chain with the fake engine before it, and the same chain alone. */
@@ -155,15 +148,6 @@ const NAMES = [
   "elsewhere.example.",
 ];
 const TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "TXT", "SOA", "NS", "ANY"];
-
-/** Numerical Recipes' generator: the seed is printed, so that a failure can be played again. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 function change(cluster: ClusterState, random: (below: number) => number): void {
   const pick = (list: readonly string[]): string => list[random(list.length)] ?? "";
