@@ -17,11 +17,15 @@ stage() {
   printf '\n== %s (after %d s)\n' "$1" "$((now - started))"
 }
 
-for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets dns e2e}; do
+for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets walks dns e2e}; do
   case $name in
     ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
     kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
     packets) stage "packet cases with IPv6 twins, stateful and http cases, each mode"; sh test/packets.sh ;;
+    walks)
+      stage "random walks, each mode"
+      npm run --silent walk -- --mode nftables --steps 60 --seed 1
+      for variant in legacy nft; do npm run --silent walk -- --mode iptables --variant "$variant" --steps 60 --seed 2; done ;;
     dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
     e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
     # Not among the defaults: installs QEMU and takes some four minutes (npm run test:vm plays everything there).

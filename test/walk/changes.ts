@@ -1,0 +1,379 @@
+/**
+ * Random walks: what happens to a cluster in one step. Each change edits the cluster in place and says in one line what it did.
+ * Collisions are made on purpose: services take each other's addresses and node ports, swap them, lose and regain endpoints.
+ */
+import type { Cluster, Family, ServiceJson, SliceJson } from "./cluster.ts";
+import { familyOf, nameOf, SERVICE_NAME_LABEL } from "./cluster.ts";
+import {
+  affinityOf,
+  randomEndpoint,
+  randomEndpoints,
+  randomExternalIps,
+  randomHints,
+  randomIngress,
+  randomPorts,
+  randomService,
+  randomSlice,
+  randomSlicePorts,
+  randomSourceRanges,
+  randomWeights,
+} from "./generator.ts";
+import {
+  CREATION_TIMES,
+  ENDPOINTS,
+  HEALTH_PORTS,
+  NODE_PORTS,
+  SERVICE_CIDRS,
+  SERVICE_NAMES,
+  SIZES,
+  ZONES,
+} from "./pools.ts";
+import type { Random } from "./random.ts";
+
+/** @returns what was done, or `undefined` when the cluster has nothing to do it to */
+export type Change = (cluster: Cluster, random: Random) => string | undefined;
+
+function anyService(cluster: Cluster, random: Random): ServiceJson | undefined {
+  return cluster.services.size === 0 ? undefined : random.pick([...cluster.services.values()]);
+}
+
+function anySlice(cluster: Cluster, random: Random): SliceJson | undefined {
+  return cluster.slices.size === 0 ? undefined : random.pick([...cluster.slices.values()]);
+}
+
+function addSlice(cluster: Cluster, random: Random, service: string, family: Family): string {
+  const [namespace = "", own = ""] = service.split("/");
+  const name = `${own}-${family}-${random.below(2)}`;
+  cluster.slices.set(`${namespace}/${name}`, randomSlice(random, service, name, family));
+  return `${namespace}/${name}`;
+}
+
+/** One change of one service. */
+function onService(what: string, edit: (service: ServiceJson, random: Random) => unknown): Change {
+  return (cluster, random) => {
+    const service = anyService(cluster, random);
+    if (service === undefined) return undefined;
+    const result = edit(service, random);
+    return `${what} of ${nameOf(service)}: ${JSON.stringify(result ?? null)}`;
+  };
+}
+
+/** One change of one slice. */
+function onSlice(what: string, edit: (slice: SliceJson, random: Random) => unknown): Change {
+  return (cluster, random) => {
+    const slice = anySlice(cluster, random);
+    if (slice === undefined) return undefined;
+    const result = edit(slice, random);
+    return result === undefined ? undefined : `${what} of ${nameOf(slice)}: ${JSON.stringify(result)}`;
+  };
+}
+
+function sliceFamily(slice: SliceJson): Family {
+  return slice.addressType === "IPv4" ? "ip" : "ip6";
+}
+
+export const createService: Change = (cluster, random) => {
+  const name = random.pick(SERVICE_NAMES);
+  const had = cluster.services.has(name) ? "replace" : "create";
+  const service = randomService(random, name);
+  cluster.services.set(name, service);
+  const slices = (["ip", "ip6"] as const).flatMap((family) =>
+    random.once(5) ? [] : [addSlice(cluster, random, name, family)],
+  );
+  return `${had} service ${name} ${JSON.stringify(service.spec)} with ${slices.join(", ") || "no slices"}`;
+};
+
+const deleteService: Change = (cluster, random) => {
+  const service = anyService(cluster, random);
+  if (service === undefined || cluster.services.size < 5) return undefined;
+  const name = nameOf(service);
+  cluster.services.delete(name);
+  // The controller deletes the slices a little later.
+  if (random.once(2)) return `delete service ${name}, slices stay`;
+  const prefix = service.metadata.name;
+  for (const [key, slice] of cluster.slices)
+    if (slice.metadata.labels[SERVICE_NAME_LABEL] === prefix && key.startsWith(`${name.split("/")[0]}/`))
+      cluster.slices.delete(key);
+  return `delete service ${name} and its slices`;
+};
+
+const createSlice: Change = (cluster, random) => {
+  const name = random.pick(SERVICE_NAMES);
+  return `write slice ${addSlice(cluster, random, name, random.pick(["ip", "ip6"] as const))}`;
+};
+
+const deleteSlice: Change = (cluster, random) => {
+  const slice = anySlice(cluster, random);
+  if (slice === undefined) return undefined;
+  cluster.slices.delete(nameOf(slice));
+  return `delete slice ${nameOf(slice)}`;
+};
+
+/** Another service's addresses or node port, on top of that service. */
+const steal: Change = (cluster, random) => {
+  const [thief, victim] = random.take([...cluster.services.values()], 2);
+  if (thief === undefined || victim === undefined) return undefined;
+  const who = `${nameOf(thief)} takes from ${nameOf(victim)}`;
+  switch (random.below(4)) {
+    case 0: {
+      const { clusterIP, clusterIPs } = victim.spec;
+      if (clusterIP === undefined) return undefined;
+      thief.spec.clusterIP = clusterIP;
+      thief.spec.clusterIPs = clusterIPs ?? [clusterIP];
+      return `${who} cluster addresses ${thief.spec.clusterIPs.join(", ")}`;
+    }
+    case 1: {
+      const from = victim.ingress.flatMap(({ ip }) => (ip === undefined ? [] : [ip]));
+      const addresses = [...(victim.spec.externalIPs ?? []), ...from, ...(victim.spec.clusterIPs ?? [])];
+      thief.spec.externalIPs = addresses;
+      return `${who} external addresses ${addresses.join(", ")}`;
+    }
+    case 2: {
+      thief.ingress = structuredClone(victim.ingress);
+      return `${who} load-balancer addresses`;
+    }
+    default: {
+      thief.spec.ports = structuredClone(victim.spec.ports);
+      return `${who} ports ${JSON.stringify(thief.spec.ports)}`;
+    }
+  }
+};
+
+/** Both in one batch: each gains what the other loses. */
+const swap: Change = (cluster, random) => {
+  const [a, b] = random.take([...cluster.services.values()], 2);
+  if (a === undefined || b === undefined) return undefined;
+  const [specA, specB] = [structuredClone(a.spec), structuredClone(b.spec)];
+  const who = `${nameOf(a)} and ${nameOf(b)} swap`;
+  switch (random.below(3)) {
+    case 0:
+      for (const [mine, other] of [
+        [a, specB],
+        [b, specA],
+      ] as const) {
+        delete mine.spec.clusterIP;
+        delete mine.spec.clusterIPs;
+        if (other.clusterIP !== undefined) mine.spec.clusterIP = other.clusterIP;
+        if (other.clusterIPs !== undefined) mine.spec.clusterIPs = other.clusterIPs;
+      }
+      return `${who} cluster addresses`;
+    case 1:
+      a.spec.externalIPs = specB.externalIPs ?? [];
+      b.spec.externalIPs = specA.externalIPs ?? [];
+      return `${who} external addresses`;
+    default:
+      a.spec.ports = specB.ports;
+      b.spec.ports = specA.ports;
+      return `${who} ports`;
+  }
+};
+
+/** A slice that belongs to another service from now on. */
+const moveSlice: Change = (cluster, random) => {
+  const slice = anySlice(cluster, random);
+  if (slice === undefined) return undefined;
+  const inNamespace = SERVICE_NAMES.filter((name) => name.startsWith(`${slice.metadata.namespace}/`));
+  const [, own = ""] = random.pick(inNamespace).split("/");
+  if (random.once(8)) {
+    slice.metadata.labels = {};
+    return `slice ${nameOf(slice)} loses its service`;
+  }
+  slice.metadata.labels = { [SERVICE_NAME_LABEL]: own };
+  return `slice ${nameOf(slice)} moves to ${own}`;
+};
+
+/** An endpoint stands in two slices of one service for a while, often with different conditions. */
+const duplicateEndpoint: Change = (cluster, random) => {
+  const slice = anySlice(cluster, random);
+  const endpoint = slice === undefined ? undefined : slice.endpoints[random.below(slice.endpoints.length)];
+  if (slice === undefined || endpoint === undefined) return undefined;
+  const name = `${slice.metadata.name.slice(0, -1)}${random.below(3)}`;
+  const twin: SliceJson = cluster.slices.get(`${slice.metadata.namespace}/${name}`) ?? {
+    ...structuredClone(slice),
+    metadata: { ...structuredClone(slice.metadata), name },
+    endpoints: [],
+    weights: {},
+  };
+  const [address = ""] = endpoint.addresses;
+  if (familyOf(address) !== sliceFamily(twin)) return undefined;
+  twin.endpoints.push(
+    random.once(2) ? structuredClone(endpoint) : randomEndpoint(random, address, random.once(2)),
+  );
+  cluster.slices.set(nameOf(twin), twin);
+  const isMoved = random.once(2);
+  if (isMoved && twin !== slice) slice.endpoints = slice.endpoints.filter((one) => one !== endpoint);
+  return `${isMoved ? "move" : "repeat"} endpoint ${address} of ${nameOf(slice)} in ${nameOf(twin)}`;
+};
+
+const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
+  [5, createService],
+  [4, deleteService],
+  [5, createSlice],
+  [4, deleteSlice],
+  [9, steal],
+  [6, swap],
+  [5, moveSlice],
+  [6, duplicateEndpoint],
+  [4, onService("ports", (service, random) => (service.spec.ports = randomPorts(random)))],
+  [4, onService("external addresses", (one, random) => (one.spec.externalIPs = randomExternalIps(random)))],
+  [4, onService("load-balancer addresses", (service, random) => (service.ingress = randomIngress(random)))],
+  [4, onService("age", setAge)],
+  [6, onService("internalTrafficPolicy", (s, random) => (s.spec.internalTrafficPolicy = policy(random)))],
+  [6, onService("externalTrafficPolicy", (s, random) => (s.spec.externalTrafficPolicy = policy(random)))],
+  [5, onService("session affinity", setAffinity)],
+  [
+    5,
+    onService(
+      "source ranges",
+      (service, random) => (service.spec.loadBalancerSourceRanges = randomSourceRanges(random)),
+    ),
+  ],
+  [4, onService("node ports", setNodePorts)],
+  [
+    3,
+    onService("type", (s, random) => (s.spec.type = random.pick(["ClusterIP", "NodePort", "LoadBalancer"]))),
+  ],
+  [
+    2,
+    onService("health check port", (s, random) => (s.spec.healthCheckNodePort = random.pick(HEALTH_PORTS))),
+  ],
+  [5, onService("who proxies it", setProxy)],
+  [8, onSlice("endpoints", resize)],
+  [8, onSlice("conditions", changeConditions)],
+  [4, onSlice("hints", changeHints)],
+  [4, onSlice("weights", (slice, random) => (slice.weights = randomWeights(random, slice.endpoints)))],
+  [3, onSlice("ports", (slice, random) => (slice.ports = randomSlicePorts(random)))],
+  [8, onSlice("one endpoint", oneEndpoint)],
+  [2, setZone],
+  [1, setServiceCidrs],
+];
+
+function policy(random: Random): "Cluster" | "Local" {
+  return random.pick(["Cluster", "Local"]);
+}
+
+function setAge(service: ServiceJson, random: Random): unknown {
+  const time = random.pick(CREATION_TIMES);
+  if (time === undefined) delete service.metadata.creationTimestamp;
+  else service.metadata.creationTimestamp = time;
+  return time ?? "unknown";
+}
+
+function setAffinity(service: ServiceJson, random: Random): unknown {
+  const has = service.spec.sessionAffinity === "ClientIP" && random.once(2);
+  Object.assign(service.spec, has ? { sessionAffinity: "None" } : affinityOf(random));
+  return service.spec.sessionAffinity;
+}
+
+function setNodePorts(service: ServiceJson, random: Random): unknown {
+  for (const port of service.spec.ports) port.nodePort = random.once(4) ? 0 : random.pick(NODE_PORTS);
+  return service.spec.ports.map((port) => port.nodePort);
+}
+
+/** Labels, headless and ExternalName take a service out of our hands; the next such change gives it back. */
+function setProxy(service: ServiceJson, random: Random): unknown {
+  const { spec, metadata } = service;
+  if (spec.type === "ExternalName" || spec.clusterIP === "None" || Object.keys(metadata.labels).length > 0) {
+    metadata.labels = {};
+    if (spec.type === "ExternalName") spec.type = "ClusterIP";
+    if (spec.clusterIP === "None") {
+      delete spec.clusterIP;
+      spec.clusterIPs = (spec.clusterIPs ?? []).filter((ip) => ip !== "None");
+    }
+    return "us";
+  }
+  switch (random.below(4)) {
+    case 0:
+      metadata.labels = { "service.kubernetes.io/service-proxy-name": random.pick(["", "another"]) };
+      return "another proxy";
+    case 1:
+      metadata.labels = { "service.kubernetes.io/headless": "" };
+      return "nobody: headless label";
+    case 2:
+      spec.type = "ExternalName";
+      spec.externalName = "elsewhere.example";
+      return "nobody: ExternalName";
+    default:
+      spec.clusterIP = "None";
+      return "nobody: headless";
+  }
+}
+
+function resize(slice: SliceJson, random: Random): unknown {
+  const wanted = random.pick(SIZES);
+  const family = sliceFamily(slice);
+  if (wanted <= slice.endpoints.length) slice.endpoints = random.take(slice.endpoints, wanted);
+  else {
+    const known = new Set(slice.endpoints.flatMap(({ addresses }) => addresses));
+    const more = randomEndpoints(random, family, wanted).filter(
+      ({ addresses }) => !known.has(addresses[0] ?? ""),
+    );
+    slice.endpoints = [...slice.endpoints, ...more];
+  }
+  return slice.endpoints.length;
+}
+
+function changeConditions(slice: SliceJson, random: Random): unknown {
+  const isAll = random.once(3);
+  const state = random.pick(["ready", "terminating", "dead"] as const);
+  let changed = 0;
+  for (const endpoint of slice.endpoints) {
+    if (!isAll && !random.once(3)) continue;
+    changed++;
+    endpoint.conditions = {
+      ready: state === "ready",
+      serving: state !== "dead",
+      terminating: state !== "ready",
+    };
+  }
+  return changed === 0 ? undefined : `${changed} ${state}`;
+}
+
+function changeHints(slice: SliceJson, random: Random): unknown {
+  const isNone = random.once(3);
+  const same = random.once(2) ? randomHints(random) : undefined;
+  for (const endpoint of slice.endpoints) {
+    delete endpoint.hints;
+    if (!isNone) Object.assign(endpoint, structuredClone(same ?? randomHints(random)));
+  }
+  return isNone ? "none" : (same?.hints ?? "different ones");
+}
+
+function oneEndpoint(slice: SliceJson, random: Random): unknown {
+  const at = random.below(slice.endpoints.length);
+  const address = random.pick(ENDPOINTS[sliceFamily(slice)]);
+  if (random.once(2) && slice.endpoints.length > 0) {
+    const [gone] = slice.endpoints.splice(at, 1);
+    return `less ${gone?.addresses.join()}`;
+  }
+  if (slice.endpoints.some(({ addresses }) => addresses.includes(address))) return undefined;
+  slice.endpoints.splice(at, 0, randomEndpoint(random, address, random.once(3)));
+  return `more ${address}`;
+}
+
+function setZone(cluster: Cluster, random: Random): string {
+  delete cluster.zone;
+  const zone = random.pick([undefined, ...ZONES]);
+  if (zone !== undefined) cluster.zone = zone;
+  return `zone of the node: ${zone ?? "none"}`;
+}
+
+function setServiceCidrs(cluster: Cluster, random: Random): string {
+  cluster.serviceCidrs = [...random.pick(SERVICE_CIDRS)];
+  return `ServiceCIDRs ${cluster.serviceCidrs.join(", ")}`;
+}
+
+/** One random change. */
+export function changeSomething(cluster: Cluster, random: Random): string {
+  const total = CHANGES.reduce((sum, [weight]) => sum + weight, 0);
+  for (;;) {
+    let at = random.below(total);
+    for (const [weight, change] of CHANGES) {
+      at -= weight;
+      if (at >= 0) continue;
+      const done = change(cluster, random);
+      if (done !== undefined) return done;
+      break;
+    }
+  }
+}
