@@ -75,16 +75,23 @@ export function fromPods(node: NodeConfig, family: IpFamily, op: "==" | "!="): N
 
 /**
  * Moduli that a class tries one after another; a miss (no such slot) goes on to the next. The full size comes several
- * times, then half of it, then the least number of slots that the class has, which all exist. Worst is a unit just above
- * that number: with 18 slots in class 64 every ninth connection gets to the last step, so slot 18 has 12 % too few.
+ * times, then what half of the class would have, for units that are much smaller than the class; then the least number of
+ * slots that the class has, which all exist. Whoever gets to a modulus below the number of slots finds the first slots
+ * alone: so few that no slot has more than 12.5 % too few or too many (513 slots in class 1024; docs/adr/0021).
  * Index 0 ends it: slot 0 lives as long as its frontend, for a packet that met a verdict just before a commit.
  */
+const TRIES: Readonly<Record<(typeof SIZE_CLASSES)[number], readonly number[]>> = {
+  4: [4, 4, 4, 2],
+  16: [16, 16, 16, 16, 8],
+  64: [64, 64, 64, 64, 32],
+  256: [256, 256, 256, 128, 128],
+  1024: [1024, 1024, 1024, 512, 512],
+  8192: [8192, 8192, 8192, 4096, 4096, 2048, 2048],
+};
+
 function moduliOf(size: (typeof SIZE_CLASSES)[number]): readonly number[] {
-  const index = SIZE_CLASSES.indexOf(size);
-  const least = (SIZE_CLASSES[index - 1] ?? 0) + 1;
-  const tries = size === 16 || size === 64 ? 4 : 3;
-  const moduli = [...Array.from({ length: tries }, () => size), size / 2];
-  return least === 1 ? [...moduli, 1] : [...moduli, least, 1];
+  const least = (SIZE_CLASSES[SIZE_CLASSES.indexOf(size) - 1] ?? 0) + 1;
+  return least === 1 ? [...TRIES[size], 1] : [...TRIES[size], least, 1];
 }
 
 function pickRules(family: IpFamily, pair: Pair, size: (typeof SIZE_CLASSES)[number]): readonly NftRule[] {

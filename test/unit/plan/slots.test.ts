@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
+import { pickChain, SIZE_CLASSES } from "../../../src/plan/nftables/names.ts";
+import { rulesOf } from "../../../src/plan/nftables/rules.ts";
 import { assignSlots } from "../../../src/plan/nftables/slots.ts";
 import { planNft } from "../../../src/plan/plan-text.ts";
 import type { Target } from "../../../src/plan/unit.ts";
@@ -90,6 +92,29 @@ suite("slots", () => {
         assert.ok(Math.abs(share * count - 1) < 0.02, `${share} of 1/${count}`);
     });
   }
+
+  test("any number of slots: no share is more than 12.5 % off", () => {
+    for (const size of SIZE_CLASSES) {
+      const moduli = rulesOf(nodeConfig(), "ip").flatMap(({ chain, statements: [statement] }) => {
+        if (chain !== pickChain("frontend", size) || statement?.kind !== "dnat-map") return [];
+        return statement.fields.flatMap((f) => (typeof f === "string" ? [] : [f.numgenRandomModulus]));
+      });
+      const least = (SIZE_CLASSES[SIZE_CLASSES.indexOf(size) - 1] ?? 0) + 1;
+      for (let slots = least; slots <= size; slots += size > 1024 ? 31 : 1) {
+        // Slots between two moduli have equal shares: those just below and at each modulus are all there are.
+        const places = [0, slots - 1, ...moduli.flatMap((n) => [n - 1, n])].filter((at) => at < slots);
+        for (const at of places) {
+          let left = 1;
+          let share = 0;
+          for (const modulus of moduli) {
+            if (at < modulus) share += left / modulus;
+            left *= 1 - Math.min(slots, modulus) / modulus;
+          }
+          assert.ok(Math.abs(share * slots - 1) <= 0.125, `slot ${at} of ${slots}: ${share * slots}`);
+        }
+      }
+    }
+  });
 
   test("weights are shares, weight 0 gets nothing", () => {
     const found = shares(3, [3, 1, 0]);
