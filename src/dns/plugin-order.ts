@@ -9,7 +9,9 @@ import { autopath } from "./plugins/autopath/setup.ts";
 import { bind } from "./plugins/bind/setup.ts";
 import { bufsize } from "./plugins/bufsize/setup.ts";
 import { cache } from "./plugins/cache/setup.ts";
+import { cancel } from "./plugins/cancel/setup.ts";
 import { chaos } from "./plugins/chaos/setup.ts";
+import { debug } from "./plugins/debug/setup.ts";
 import { dns64 } from "./plugins/dns64/setup.ts";
 import { errors } from "./plugins/errors/setup.ts";
 import { file } from "./plugins/file/setup.ts";
@@ -23,21 +25,31 @@ import { loadbalance } from "./plugins/loadbalance/setup.ts";
 import { local } from "./plugins/local/setup.ts";
 import { log } from "./plugins/log/setup.ts";
 import { loop } from "./plugins/loop/setup.ts";
+import { metadata } from "./plugins/metadata/setup.ts";
 import { minimal } from "./plugins/minimal/setup.ts";
+import { multisocket } from "./plugins/multisocket/setup.ts";
+import { nsid } from "./plugins/nsid/setup.ts";
 import { prometheus } from "./plugins/prometheus/setup.ts";
 import { ready } from "./plugins/ready/setup.ts";
 import { reload } from "./plugins/reload/setup.ts";
 import { rewrite } from "./plugins/rewrite/setup.ts";
 import { template } from "./plugins/template/setup.ts";
+import { timeouts } from "./plugins/timeouts/setup.ts";
 import { tls } from "./plugins/tls/setup.ts";
 import { transfer } from "./plugins/transfer/setup.ts";
 import { view } from "./plugins/view/setup.ts";
 import { whoami } from "./plugins/whoami/setup.ts";
 
 export const PLUGIN_ORDER: readonly PluginDefinition[] = [
+  metadata,
+  cancel,
+  timeouts,
+  multisocket,
   reload,
+  nsid,
   bufsize,
   bind,
+  debug,
   ready,
   health,
   prometheus,
@@ -76,7 +88,6 @@ export const UNSUPPORTED_PLUGINS: readonly string[] = [
   "grpc_server",
   "https",
   "https3",
-  "nsid",
   "trace",
   "pprof",
   "shed",

@@ -8,8 +8,10 @@ import type { DnsMessage, ResourceRecord } from "../codec/dns/message.ts";
 import type { ListenAddress } from "./corefile/options.ts";
 import type { Directive, ServerBlock } from "./corefile/parser.ts";
 import type { ServerKey } from "./corefile/zones.ts";
+import type { MetadataProvider } from "./metadata.ts";
 import type { DnsQuery } from "./query.ts";
 import type { Runtime } from "./runtime.ts";
+import type { TcpLimits } from "./server/tcp-limits.ts";
 
 /** What became of a query. Exactly one reply is sent for it, by the server. */
 export type Outcome =
@@ -85,6 +87,12 @@ export interface SetupContext {
   readonly setTls: (options: TlsOptions) => void;
   /** Takes queries for which the filter is true; the others go on to the next block of the zone. */
   readonly setView: (name: string, filter: (query: DnsQuery) => boolean) => void;
+  /** Tells what is known of a query; asked only in blocks with the `metadata` plugin. */
+  readonly provideMetadata: (provider: MetadataProvider) => void;
+  /** Queries of the block for which the filter is true have metadata. */
+  readonly collectMetadata: (filter: (query: DnsQuery) => boolean) => void;
+  /** Limits of the block's listeners over TCP and TLS. */
+  readonly setTcpLimits: (limits: Partial<TcpLimits>) => void;
   /** Answers of this block may come from recursion: RA is set. */
   readonly setRecursive: () => void;
 }

@@ -3,6 +3,7 @@
  */
 import { CLASS, RCODE } from "../codec/dns/constants.ts";
 import type { DnsMessage, EdnsOption, Question, RecordData, ResourceRecord } from "../codec/dns/message.ts";
+import type { QueryMetadata } from "./metadata.ts";
 import type { Outcome } from "./plugin.ts";
 
 export type Transport = "udp" | "tcp" | "tls" | "https";
@@ -14,6 +15,8 @@ export interface Client {
   readonly port: number;
   readonly localAddress: string;
   readonly localPort: number;
+  /** Over TCP and TLS: how long the connection is kept without a query. */
+  readonly idleTimeoutMs?: number;
 }
 
 /** Labels that metrics and logs give to a server block's listener. */
@@ -47,6 +50,12 @@ export class DnsQuery {
   udpLimitBytes: number;
   /** EDNS options that plugins add to the reply of a client that uses EDNS; one list for a query and what is made of it. */
   readonly replyOptions: EdnsOption[];
+  /** Options that plugins put into what goes upstream; the client's own go no further than here. */
+  upstreamOptions: readonly EdnsOption[];
+  /** Only where the block has the `metadata` plugin. */
+  metadata: QueryMetadata | undefined;
+  /** Size of the client's packet; 0 for questions of our own. */
+  readonly requestBytes: number;
 
   constructor(
     message: DnsMessage,
@@ -58,6 +67,9 @@ export class DnsQuery {
       readonly depth: number;
       readonly udpLimitBytes: number;
       readonly replyOptions?: EdnsOption[];
+      readonly upstreamOptions?: readonly EdnsOption[];
+      readonly metadata?: QueryMetadata | undefined;
+      readonly requestBytes?: number;
     },
   ) {
     this.message = message;
@@ -71,6 +83,9 @@ export class DnsQuery {
     this.depth = context.depth;
     this.udpLimitBytes = context.udpLimitBytes;
     this.replyOptions = context.replyOptions ?? [];
+    this.upstreamOptions = context.upstreamOptions ?? [];
+    this.metadata = context.metadata;
+    this.requestBytes = context.requestBytes ?? 0;
   }
 
   /** The same query with another question or other settings in its message. */
@@ -90,6 +105,7 @@ export class DnsQuery {
       resolve: this.resolve,
       udpLimitBytes: this.udpLimitBytes,
       replyOptions: this.replyOptions,
+      metadata: this.metadata,
       depth: this.depth + 1,
     });
   }

@@ -18,6 +18,7 @@ export interface NamespaceEntry {
 
 export interface PodEntry {
   readonly namespace: string;
+  readonly name: string;
   readonly addresses: readonly IpAddress[];
   readonly labels: Labels;
 }
@@ -193,7 +194,8 @@ export class ClusterState implements FeedListener {
     this.#removePod(key);
     if (pod.phase !== "Running" && pod.phase !== "Pending") return;
     if (pod.podIPs.length === 0) return;
-    const entry = { namespace: pod.meta.namespace, addresses: pod.podIPs, labels: pod.meta.labels };
+    const { namespace, name, labels } = pod.meta;
+    const entry = { namespace, name, addresses: pod.podIPs, labels };
     this.#pods.set(key, entry);
     for (const address of pod.podIPs) {
       this.podsByAddress.set(address, [...(this.podsByAddress.get(address) ?? []), entry]);

@@ -4,6 +4,7 @@
  * running down TTLs). A Corefile with a `view` is answered by the chain alone.
  */
 
+import type { Directive } from "../corefile/parser.ts";
 import { CachePlugin } from "../plugins/cache/cache.ts";
 import { KubernetesPlugin } from "../plugins/kubernetes/kubernetes.ts";
 import type { Block } from "../server/block.ts";
@@ -14,7 +15,9 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   "any",
   "bind",
   "cache",
+  "cancel",
   "chaos",
+  "debug",
   "errors",
   "file",
   "forward",
@@ -22,9 +25,12 @@ const REPEATABLE: ReadonlySet<string> = new Set([
   "kubernetes",
   "loadbalance",
   "loop",
+  "metadata",
+  "multisocket",
   "prometheus",
   "ready",
   "reload",
+  "timeouts",
   "tls",
   "transfer",
 ]);
@@ -41,6 +47,10 @@ export interface EngineBlock {
   readonly isClosed: boolean;
 }
 
+function isPlainShuffle({ args, options = [] }: Directive): boolean {
+  return options.length === 0 && args[0] !== "weighted";
+}
+
 /** Blocks whose answers may be learned. */
 export function engineBlocks(instance: Instance): ReadonlyMap<Block, EngineBlock> {
   const found = new Map<Block, EngineBlock>();
@@ -48,9 +58,8 @@ export function engineBlocks(instance: Instance): ReadonlyMap<Block, EngineBlock
   for (const block of instance.blocks) {
     const names = block.directives.map((directive) => directive.name);
     if (!names.every((name) => REPEATABLE.has(name))) continue;
-    // `prefer` sorts what the engine would shuffle.
-    if (block.directives.some(({ name, options = [] }) => name === "loadbalance" && options.length > 0))
-      continue;
+    // `prefer` and `weighted` sort what the engine would shuffle.
+    if (block.directives.some((line) => line.name === "loadbalance" && !isPlainShuffle(line))) continue;
     found.set(block, {
       kubernetes: block.plugins.find((plugin) => plugin instanceof KubernetesPlugin),
       cache: block.plugins.find((plugin) => plugin instanceof CachePlugin),

@@ -21,6 +21,8 @@ export interface Block {
   readonly plugins: readonly Plugin[];
   readonly view: string;
   readonly viewFilter?: ViewFilter;
+  /** Lets plugins read what is known of a query; before the filter of the view. */
+  readonly collectMetadata?: (query: DnsQuery) => void;
 }
 
 /** Blocks that share a listener, by zone; blocks of one zone in the order of their views. */

@@ -12,6 +12,7 @@ import { HttpEndpoints } from "./http-endpoints.ts";
 import { HttpsListener } from "./https-listener.ts";
 import type { Instance } from "./instance.ts";
 import { Responder, type Target } from "./responder.ts";
+import { TCP_LIMITS, type TcpLimits } from "./tcp-limits.ts";
 import { TcpListener } from "./tcp-listener.ts";
 import { UdpListener, type Respond as UdpRespond } from "./udp-listener.ts";
 
@@ -89,14 +90,14 @@ export class DnsServer {
     const next = new Map<string, Listener>();
     const opened: Listener[] = [];
     try {
-      for (const { spec, zones, tls } of instance.listeners) {
+      for (const { spec, zones, tls, tcpLimits } of instance.listeners) {
         const name = formatListener(spec);
         const known = this.#listeners.get(name);
         const listener = known ?? new Listener(spec, zones);
         next.set(name, listener);
         if (known === undefined) {
           opened.push(listener);
-          await this.#open(listener, tls);
+          await this.#open(listener, tls, tcpLimits);
         }
       }
       await this.#http.open(instance.pages);
@@ -156,7 +157,7 @@ export class DnsServer {
     this.#http.close();
   }
 
-  async #open(listener: Listener, tls: TlsOptions | undefined): Promise<void> {
+  async #open(listener: Listener, tls: TlsOptions | undefined, tcpLimits: Partial<TcpLimits>): Promise<void> {
     const { spec } = listener;
     const respond = (packet: Uint8Array, client: Parameters<Responder["respond"]>[1]) =>
       this.#responder.respond(packet, client, listener.target);
@@ -166,7 +167,7 @@ export class DnsServer {
         listener.port = await listener.https.open(spec.host, spec.port, tls ?? {});
         return;
       }
-      listener.tcp = new TcpListener(respond);
+      listener.tcp = new TcpListener(respond, { ...TCP_LIMITS, ...tcpLimits });
       listener.port = await listener.tcp.open(spec.host, spec.port, spec.scheme === "tls" ? tls : undefined);
       if (spec.scheme === "tls") return;
       await this.#openUdp(listener, respond);

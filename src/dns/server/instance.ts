@@ -7,6 +7,7 @@ import type { TlsOptions } from "node:tls";
 import { corefileError } from "../corefile/corefile-error.ts";
 import type { ServerBlock } from "../corefile/parser.ts";
 import { parseServerKey, type ServerKey } from "../corefile/zones.ts";
+import { type MetadataProvider, QueryMetadata } from "../metadata.ts";
 import {
   compileChain,
   EXHAUSTED,
@@ -20,12 +21,15 @@ import { PLUGIN_ORDER, UNSUPPORTED_PLUGINS } from "../plugin-order.ts";
 import type { DnsQuery } from "../query.ts";
 import type { Runtime } from "../runtime.ts";
 import { type Block, formatListener, type ListenerSpec, type ViewFilter, ZoneTable } from "./block.ts";
+import type { TcpLimits } from "./tcp-limits.ts";
 
 export interface InstanceListener {
   readonly spec: ListenerSpec;
   readonly zones: ZoneTable;
   /** Of the first block on the listener that has one; only for `tls://` and `https://`. */
   readonly tls?: TlsOptions;
+  /** Of the first block; what is missing is as ever. */
+  readonly tcpLimits: Partial<TcpLimits>;
 }
 
 export interface Instance {
@@ -89,6 +93,9 @@ class InstanceBuilder {
     const compiled: Rest[] = [];
     let isRecursive = false;
     let tls: TlsOptions | undefined;
+    const providers: MetadataProvider[] = [];
+    let hasMetadata: ((query: DnsQuery) => boolean) | undefined;
+    let tcpLimits: Partial<TcpLimits> = {};
     let view: { readonly name: string; readonly filter: ViewFilter } | undefined;
     const context = {
       runtime: this.#runtime,
@@ -114,6 +121,13 @@ class InstanceBuilder {
       setView: (name: string, filter: ViewFilter) => {
         view = { name, filter };
       },
+      provideMetadata: (provider: MetadataProvider) => void providers.push(provider),
+      collectMetadata: (filter: (query: DnsQuery) => boolean) => {
+        hasMetadata = filter;
+      },
+      setTcpLimits: (limits: Partial<TcpLimits>) => {
+        tcpLimits = limits;
+      },
     };
     for (const definition of PLUGIN_ORDER) {
       const directives = byName.get(definition.name);
@@ -131,9 +145,11 @@ class InstanceBuilder {
       plugins,
       view: view?.name ?? "",
       ...(view === undefined ? {} : { viewFilter: view.filter }),
+      ...(hasMetadata === undefined ? {} : { collectMetadata: collector(hasMetadata, providers) }),
     };
     this.#blocks.push(block);
-    for (const key of keys) this.#listen(parsed, key, block, tls);
+    for (const key of keys)
+      this.#listen(parsed, key, block, { tcpLimits, ...(tls === undefined ? {} : { tls }) });
   }
 
   finish(): Instance {
@@ -163,24 +179,34 @@ class InstanceBuilder {
     if (!pages.has(path)) pages.set(path, handler);
   }
 
-  #listen(parsed: ServerBlock, key: ServerKey, block: Block, tls: TlsOptions | undefined): void {
-    if (key.scheme !== "dns" && tls === undefined) {
+  #listen(
+    parsed: ServerBlock,
+    key: ServerKey,
+    block: Block,
+    settings: Pick<InstanceListener, "tls" | "tcpLimits">,
+  ): void {
+    if (key.scheme !== "dns" && settings.tls === undefined) {
       throw corefileError(parsed, "", `${key.scheme}:// needs the tls plugin with a certificate and a key`);
     }
     for (const host of block.hosts.length === 0 ? [""] : block.hosts) {
       const spec = { scheme: key.scheme, host, port: key.port };
       const name = formatListener(spec);
-      const known = this.#listeners.get(name) ?? {
-        spec,
-        zones: new ZoneTable(),
-        ...(tls === undefined ? {} : { tls }),
-      };
+      const known = this.#listeners.get(name) ?? { spec, zones: new ZoneTable(), ...settings };
       this.#listeners.set(name, known);
       if (!known.zones.add(key.zone, block)) {
         throw corefileError(parsed, "", `${name} already serves the zone "${key.zone}"`);
       }
     }
   }
+}
+
+function collector(
+  isWanted: (query: DnsQuery) => boolean,
+  providers: readonly MetadataProvider[],
+): (query: DnsQuery) => void {
+  return (query) => {
+    if (isWanted(query)) query.metadata = new QueryMetadata(query, providers);
+  };
 }
 
 function checkName(name: string, at: { readonly file: string; readonly line: number }): void {

@@ -15,15 +15,9 @@ const EMPTY: readonly never[] = [];
 
 export class ReplyEdns {
   readonly #cookies: ServerCookies;
-  readonly #keepalive: Uint8Array;
 
-  /** @param idleTimeoutMs how long an idle connection over TCP or TLS is kept */
-  constructor(cookies: ServerCookies, idleTimeoutMs: number) {
+  constructor(cookies: ServerCookies) {
     this.#cookies = cookies;
-    this.#keepalive = Buffer.alloc(2);
-    Buffer.from(this.#keepalive.buffer, this.#keepalive.byteOffset, 2).writeUInt16BE(
-      Math.min(0xffff, Math.floor(idleTimeoutMs / 100)),
-    );
   }
 
   /** @param added options of plugins */
@@ -51,9 +45,11 @@ export class ReplyEdns {
     const bytes = cookie === undefined ? undefined : this.#cookies.reply(cookie.bytes, client.address);
     if (bytes !== undefined) found.push({ code: OPTION.COOKIE, bytes });
     // Over UDP it is ignored (RFC 7828 section 3.2.1); HTTP has means of its own.
-    const isStream = client.transport === "tcp" || client.transport === "tls";
-    if (isStream && asked.some(({ code }) => code === OPTION.KEEPALIVE)) {
-      found.push({ code: OPTION.KEEPALIVE, bytes: this.#keepalive });
+    const { idleTimeoutMs } = client;
+    if (idleTimeoutMs !== undefined && asked.some(({ code }) => code === OPTION.KEEPALIVE)) {
+      const tenths = Buffer.alloc(2);
+      tenths.writeUInt16BE(Math.min(0xffff, Math.floor(idleTimeoutMs / 100)));
+      found.push({ code: OPTION.KEEPALIVE, bytes: tenths });
     }
     return found;
   }

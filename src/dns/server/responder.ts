@@ -13,7 +13,6 @@ import type { DnsLog } from "../runtime.ts";
 import type { Block, ZoneTable } from "./block.ts";
 import { isCookie, ServerCookies } from "./cookies.ts";
 import { OPTION, ReplyEdns } from "./reply-edns.ts";
-import { TCP_LIMITS } from "./tcp-limits.ts";
 
 /** Larger UDP replies than this are never sent, whatever the client says. */
 const MAX_UDP_REPLY_BYTES = 4096;
@@ -64,7 +63,7 @@ export class Responder {
   constructor(hooks: ResponderHooks) {
     this.#hooks = hooks;
     const cookies = new ServerCookies(randomBytes(16), hooks.nowSeconds);
-    this.#edns = new ReplyEdns(cookies, TCP_LIMITS.idleTimeoutMs);
+    this.#edns = new ReplyEdns(cookies);
   }
 
   /**
@@ -135,7 +134,16 @@ export class Responder {
     const block = target.zones.find(lowerName, question.type, (candidate, zone) => {
       const labels: ServerLabels = { server: target.server, zone, view: candidate.view };
       const resolve = this.#resolver(target);
-      query = new DnsQuery(message, question, { client, labels, resolve, depth: 0, udpLimitBytes });
+      const { requestBytes } = from;
+      query = new DnsQuery(message, question, {
+        client,
+        labels,
+        resolve,
+        depth: 0,
+        udpLimitBytes,
+        requestBytes,
+      });
+      candidate.collectMetadata?.(query);
       return candidate.viewFilter === undefined || candidate.viewFilter(query);
     });
     if (block === undefined || query === undefined) {
@@ -155,25 +163,48 @@ export class Responder {
     outcome: Outcome,
     measured: { readonly startMs: number; readonly requestBytes: number; readonly target: Target },
   ): Reply {
-    if (outcome.kind === "transfer") return this.#transfer(query, outcome.records);
+    if (outcome.kind === "transfer") {
+      const { messages } = this.#transfer(query, outcome.records);
+      const message = replyTo(query, { authoritative: true, answers: outcome.records });
+      this.#observe(query, block, outcome, {
+        ...measured,
+        message,
+        replyBytes: messages.reduce((sum, bytes) => sum + bytes.length, 0),
+      });
+      return { messages };
+    }
     const reply = this.#replyOf(query, block, outcome);
     const limit = query.client.transport === "udp" ? query.udpLimitBytes : MAX_MESSAGE_BYTES;
     const bytes = reply === undefined ? undefined : this.#encode(query, reply, limit);
     if (measured.target.engineId !== undefined && reply !== undefined && outcome.kind === "answer") {
       this.#hooks.onAnswered?.({ query, block, target: measured.target, outcome, message: reply });
     }
-    if (block.observers.length > 0) {
-      const seen = {
-        by: outcome.kind === "next" ? "" : outcome.by,
-        requestBytes: measured.requestBytes,
-        replyBytes: bytes?.length ?? 0,
-        durationMs: this.#hooks.monotonicMs() - measured.startMs,
-        ...(reply === undefined ? {} : { message: reply }),
-        ...(outcome.kind === "failed" ? { cause: outcome.cause } : {}),
-      };
-      for (const observe of block.observers) observe(query, seen);
-    }
+    this.#observe(query, block, outcome, { ...measured, message: reply, replyBytes: bytes?.length ?? 0 });
     return bytes;
+  }
+
+  #observe(
+    query: DnsQuery,
+    block: Block,
+    outcome: Outcome,
+    sent: {
+      readonly startMs: number;
+      readonly requestBytes: number;
+      readonly message: DnsMessage | undefined;
+      readonly replyBytes: number;
+    },
+  ): void {
+    if (block.observers.length === 0) return;
+    const { message, requestBytes, replyBytes } = sent;
+    const seen = {
+      by: outcome.kind === "next" ? "" : outcome.by,
+      requestBytes,
+      replyBytes,
+      durationMs: this.#hooks.monotonicMs() - sent.startMs,
+      ...(message === undefined ? {} : { message }),
+      ...(outcome.kind === "failed" ? { cause: outcome.cause } : {}),
+    };
+    for (const observe of block.observers) observe(query, seen);
   }
 
   /** An answer that cannot be written (a name of somebody's object that is none) costs its query, not the server. */
@@ -190,7 +221,7 @@ export class Responder {
   }
 
   /** Each message stays below half the limit, so that names that repeat in another way fit as well. */
-  #transfer(query: DnsQuery, records: readonly ResourceRecord[]): Reply {
+  #transfer(query: DnsQuery, records: readonly ResourceRecord[]): { readonly messages: readonly Buffer[] } {
     const messages: Buffer[] = [];
     for (let at = 0; at < records.length; at += TRANSFER_RECORDS) {
       const answers = records.slice(at, at + TRANSFER_RECORDS);

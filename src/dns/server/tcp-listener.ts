@@ -75,6 +75,7 @@ export class TcpListener {
       port: socket.remotePort ?? 0,
       localAddress: plainAddress(socket.localAddress ?? ""),
       localPort: socket.localPort ?? 0,
+      idleTimeoutMs: this.#limits.idleTimeoutMs,
     };
     const connection = new TcpConnection(socket, client, {
       respond: this.#respond,

@@ -103,7 +103,7 @@ suite("options of replies", () => {
   test("keepalive is answered over TCP and TLS with the idle time in tenths of a second, over UDP ignored", async () => {
     const resolver = testResolver(block);
     for (const transport of ["tcp", "tls"] as const) {
-      const { edns } = await ask(resolver, [keepalive], { transport });
+      const { edns } = await ask(resolver, [keepalive], { transport, idleTimeoutMs: 10_000 });
       assert.deepEqual(
         edns?.options.map(({ code, bytes }) => [code, Buffer.from(bytes).toString("hex")]),
         [[11, "0064"]],

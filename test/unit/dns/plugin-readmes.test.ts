@@ -10,12 +10,13 @@ import { DnsServer } from "../../../src/dns/server/dns-server.ts";
 import { buildInstance, type Instance } from "../../../src/dns/server/instance.ts";
 import { parse, testRuntime } from "./support.ts";
 
-/** Examples name server.crt, server.key and example.org.zone beside the Corefile. */
+/** Examples name server.crt, server.key, example.org.zone and weights beside the Corefile. */
 const besides = mkdtempSync(join(tmpdir(), "nodeplane-readmes-"));
 const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=dns.test -days 2";
 const files = ["-keyout", join(besides, "server.key"), "-out", join(besides, "server.crt")];
 execFileSync("openssl", [...request.split(" "), ...files], { stdio: "ignore" });
 writeFileSync(join(besides, "example.org.zone"), "@ SOA ns admin 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n");
+writeFileSync(join(besides, "weights"), "ns.example.org\n192.0.2.1 3\n");
 after(() => rmSync(besides, { recursive: true, force: true }));
 
 const folder = join(import.meta.dirname, "../../../src/dns/plugins");
@@ -54,7 +55,8 @@ for (const name of readdirSync(folder)) {
 function onLoopback(instance: Instance): Instance {
   return {
     ...instance,
-    listeners: instance.listeners.map(({ spec, zones }, i) => ({
+    listeners: instance.listeners.map(({ spec, zones, tcpLimits }, i) => ({
+      tcpLimits,
       spec: { scheme: spec.scheme, host: `127.0.0.${2 + i}`, port: 0 },
       zones,
     })),

@@ -145,7 +145,7 @@ test("template: groups, codes, fallthrough", async () => {
   );
   assert.throws(
     () => testResolver('.:53 {\n template IN A {\n answer "{{ .Nope }}"\n }\n}'),
-    /Corefile:3: answer: {{ .Nope }} is not supported/,
+    /Corefile:3: answer: \.Nope is not known; allowed: \.Zone/,
   );
 });
 

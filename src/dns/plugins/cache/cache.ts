@@ -217,7 +217,12 @@ function withinTime(outcome: Promise<Outcome>, ms: number): Promise<Outcome | un
 function keyOf(query: DnsQuery): string {
   const { message } = query;
   const flags = (message.edns?.dnssecOk === true ? 1 : 0) | (message.checkingDisabled ? 2 : 0);
-  return `${query.lowerName} ${query.type} ${query.class} ${flags}`;
+  const key = `${query.lowerName} ${query.type} ${query.class} ${flags}`;
+  // What goes upstream with the question may decide about its answer (a client's subnet).
+  const options = query.upstreamOptions.map(
+    ({ code, bytes }) => `${code}=${Buffer.from(bytes).toString("hex")}`,
+  );
+  return options.length === 0 ? key : `${key} ${options.join(" ")}`;
 }
 
 /** The reply to somebody else's question of the same meaning. */

@@ -1,11 +1,11 @@
 /** Layer dns. Corefile lines of the `errors` plugin. */
 import { corefileError } from "../../corefile/corefile-error.ts";
+import { patternArg } from "../../corefile/go-pattern.ts";
 import { durationArg, expectArgs, readOptions, wordArg } from "../../corefile/options.ts";
 import type { Directive } from "../../corefile/parser.ts";
 import type { PluginDefinition } from "../../plugin.ts";
 import { type Consolidation, ErrorLog } from "./errors.ts";
 
-const MAX_PATTERN_LENGTH = 10_000;
 const LEVELS = ["error", "warning", "info", "debug"] as const;
 
 export const errors: PluginDefinition = {
@@ -38,24 +38,8 @@ function parseRule(option: Directive): Consolidation {
   const levelIndex = option.args.length - (showFirst ? 1 : 0) > 2 ? 2 : undefined;
   return {
     periodMs: durationArg(option, 0, 1),
-    pattern: parsePattern(option, option.args[1] ?? ""),
+    pattern: patternArg(option, option.args[1] ?? ""),
     level: levelIndex === undefined ? "error" : wordArg(option, levelIndex, LEVELS),
     showFirst,
   };
-}
-
-/** A regular expression of bounded length. @throws {NodeplaneError} CONFIG_INVALID */
-export function parsePattern(option: Directive, text: string): RegExp {
-  if (text.length > MAX_PATTERN_LENGTH) {
-    throw corefileError(option, option.name, `the pattern is longer than ${MAX_PATTERN_LENGTH} characters`);
-  }
-  try {
-    return new RegExp(text);
-  } catch (error) {
-    throw corefileError(
-      option,
-      option.name,
-      error instanceof Error ? error.message : `"${text}" is no pattern`,
-    );
-  }
 }

@@ -82,6 +82,7 @@ export class ForwardPlugin implements Plugin {
           lastError = new Error(`${upstream.name} replied with code ${reply.rcode}`);
           continue;
         }
+        query.metadata?.set("forward/upstream", upstream.name);
         if (this.#goesOn(reply)) return rest(query);
         return { kind: "answer", by: this.name, message: reply };
       } catch (error) {
@@ -137,9 +138,12 @@ export class ForwardPlugin implements Plugin {
   }
 }
 
-/** What goes upstream: the question and the client's wishes, none of its EDNS options (they are hop by hop, RFC 6891). */
+/**
+ * What goes upstream: the question and the client's wishes; of EDNS options only those that plugins put in, none of the
+ * client's (they are hop by hop, RFC 6891).
+ */
 function outgoing(query: DnsQuery): DnsMessage {
-  const { message } = query;
+  const { message, upstreamOptions: options } = query;
   return {
     id: 0,
     isResponse: false,
@@ -155,9 +159,16 @@ function outgoing(query: DnsQuery): DnsMessage {
     answers: [],
     authorities: [],
     additionals: [],
-    ...(message.edns === undefined
+    ...(message.edns === undefined && options.length === 0
       ? {}
-      : { edns: { udpBytes: UPSTREAM_UDP_BYTES, version: 0, dnssecOk: message.edns.dnssecOk, options: [] } }),
+      : {
+          edns: {
+            udpBytes: UPSTREAM_UDP_BYTES,
+            version: 0,
+            dnssecOk: message.edns?.dnssecOk ?? false,
+            options,
+          },
+        }),
   };
 }
 

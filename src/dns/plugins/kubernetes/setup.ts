@@ -12,6 +12,7 @@ import type { Directive } from "../../corefile/parser.ts";
 import type { PluginDefinition, SetupContext } from "../../plugin.ts";
 import { KubernetesPlugin } from "./kubernetes.ts";
 import { type LabelSelector, parseLabelSelector } from "./label-selector.ts";
+import { kubernetesMetadata } from "./metadata.ts";
 import { isReverseZone, type KubernetesOptions } from "./options.ts";
 
 const DEFAULT_TTL_SECONDS = 5;
@@ -29,6 +30,7 @@ export const kubernetes: PluginDefinition = {
     const { cluster } = context.runtime;
     if (options.pods === "verified") context.instance.wantsPods = true;
     context.readyWhen("kubernetes", () => cluster.synced);
+    context.provideMetadata(kubernetesMetadata(options, cluster));
     return [new KubernetesPlugin(options, context.runtime)];
   },
 };

@@ -40,7 +40,9 @@ export function compileFormat(
   const parts: Part[] = [];
   for (const piece of expanded.split(/(\{[^{}]+\})/)) {
     const placeholder = PLACEHOLDERS[piece];
+    const label = /^\{\/([^{}]+\/[^{}]+)\}$/.exec(piece)?.[1];
     if (placeholder !== undefined) parts.push(placeholder);
+    else if (label !== undefined) parts.push((query) => query.metadata?.get(label) ?? "-");
     else if (/^\{[^{}]+\}$/.test(piece)) return { kind: "unknown", placeholder: piece };
     else if (piece !== "") parts.push(() => piece);
   }

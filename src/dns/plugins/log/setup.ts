@@ -62,7 +62,7 @@ function parseRule(directive: Directive): Rule {
     throw corefileError(
       directive,
       "log",
-      `unknown placeholder ${compiled.placeholder}; allowed: ${placeholderNames().join(" ")} {common} {combined}`,
+      `unknown placeholder ${compiled.placeholder}; allowed: ${placeholderNames().join(" ")} {/label} {common} {combined}`,
     );
   }
   return {

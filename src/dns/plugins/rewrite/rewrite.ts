@@ -2,22 +2,38 @@
  * Layer dns. The `rewrite` plugin: changes questions before the other plugins see them, and answers on their way back, so
  * that the client finds the names that it asked for.
  */
-import type { DnsMessage, Question, RecordData, ResourceRecord } from "../../../codec/dns/message.ts";
+import type {
+  DnsMessage,
+  EdnsOption,
+  Question,
+  RecordData,
+  ResourceRecord,
+} from "../../../codec/dns/message.ts";
 import { type Outcome, type Plugin, type Rest, whenDone } from "../../plugin.ts";
 import type { DnsQuery } from "../../query.ts";
 import type { NameChange } from "./name-match.ts";
 
-/** What a rule does when it fits: another question, a change of the answer, or both. */
+export type AnswerChange = (message: DnsMessage) => DnsMessage | Promise<DnsMessage>;
+
+/** What a rule does when it fits: another question, other options for upstreams, a change of the answer. */
 export interface Applied {
   readonly question?: Question;
-  readonly onAnswer?: (message: DnsMessage) => DnsMessage;
+  readonly upstreamOptions?: readonly EdnsOption[];
+  readonly onAnswer?: AnswerChange;
+}
+
+/** A query as the rules before have left it. */
+export interface Rewritten {
+  readonly query: DnsQuery;
+  readonly question: Question;
+  readonly upstreamOptions: readonly EdnsOption[];
 }
 
 export interface Rule {
   /** The first rule that fits and stops ends the list. */
   readonly stops: boolean;
   /** `undefined` when the rule does not fit. */
-  readonly apply: (question: Question) => Applied | undefined;
+  readonly apply: (rewritten: Rewritten) => Applied | undefined;
 }
 
 export class RewritePlugin implements Plugin {
@@ -29,28 +45,43 @@ export class RewritePlugin implements Plugin {
   }
 
   handle(query: DnsQuery, rest: Rest): Outcome | Promise<Outcome> {
-    let question: Question = { name: query.name, type: query.type, class: query.class };
-    const changes: ((message: DnsMessage) => DnsMessage)[] = [];
-    let isChanged = false;
+    const start: Question = { name: query.name, type: query.type, class: query.class };
+    let now: Rewritten = { query, question: start, upstreamOptions: query.upstreamOptions };
+    const changes: AnswerChange[] = [];
     for (const rule of this.#rules) {
-      const applied = rule.apply(question);
+      const applied = rule.apply(now);
       if (applied === undefined) continue;
-      if (applied.question !== undefined) {
-        question = applied.question;
-        isChanged = true;
-      }
+      const { question = now.question, upstreamOptions = now.upstreamOptions } = applied;
+      now = { query, question, upstreamOptions };
       if (applied.onAnswer !== undefined) changes.push(applied.onAnswer);
       if (rule.stops) break;
     }
+    const { question, upstreamOptions } = now;
+    const isChanged = question !== start || upstreamOptions !== query.upstreamOptions;
     if (!isChanged && changes.length === 0) return rest(query);
     // The last change of the question is the first to be undone.
     changes.reverse();
-    return whenDone<Outcome>(rest(isChanged ? query.with({ question }) : query), (outcome) =>
-      outcome.kind === "answer"
-        ? { ...outcome, message: changes.reduce((message, change) => change(message), outcome.message) }
-        : outcome,
+    const asked = isChanged ? query.with({ question }) : query;
+    if (isChanged) asked.upstreamOptions = upstreamOptions;
+    return whenDone<Outcome>(rest(asked), (outcome) =>
+      outcome.kind === "answer" ? changed(outcome, changes) : outcome,
     );
   }
+}
+
+function changed(
+  outcome: Extract<Outcome, { readonly kind: "answer" }>,
+  changes: readonly AnswerChange[],
+): Outcome | Promise<Outcome> {
+  let { message } = outcome;
+  for (const [i, change] of changes.entries()) {
+    const next = change(message);
+    if (next instanceof Promise) {
+      return next.then((value) => changed({ ...outcome, message: value }, changes.slice(i + 1)));
+    }
+    message = next;
+  }
+  return { ...outcome, message };
 }
 
 /** Owner names of all sections through `change`; with `inData` the names inside records instead. */

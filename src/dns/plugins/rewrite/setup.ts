@@ -4,12 +4,14 @@ import type { DnsMessage, Question, ResourceRecord } from "../../../codec/dns/me
 import { corefileError } from "../../corefile/corefile-error.ts";
 import type { Directive } from "../../corefile/parser.ts";
 import type { PluginDefinition } from "../../plugin.ts";
-import { compileNameChange, MATCHES, type MatchKind, type NameChange } from "./name-match.ts";
-import { type Applied, RewritePlugin, type Rule, renameRecords } from "./rewrite.ts";
+import { cnameRule } from "./cname-rule.ts";
+import { ednsRule } from "./edns-rule.ts";
+import { nameChangeArg, takeKind } from "./name-match.ts";
+import { nameRule } from "./name-rule.ts";
+import { RewritePlugin, type Rule } from "./rewrite.ts";
 
-const MAX_PATTERN_LENGTH = 10_000;
 const MAX_TTL = 0x7fff_ffff;
-const FIELDS = ["name", "type", "class", "ttl", "rcode"];
+const FIELDS = ["name", "type", "class", "ttl", "rcode", "cname", "edns0"];
 
 export const rewrite: PluginDefinition = {
   name: "rewrite",
@@ -44,70 +46,13 @@ function parseField(directive: Directive, field: string, words: string[]): Apply
       return ttlRule(directive, words);
     case "rcode":
       return rcodeRule(directive, words);
-    default: {
-      const known = field === "edns0" || field === "cname";
-      const reason = known ? `field "${field}" is not supported` : `unknown field "${field}"`;
-      throw corefileError(directive, "rewrite", `${reason}; allowed: ${FIELDS.join(", ")}`);
-    }
+    case "cname":
+      return cnameRule(directive, words);
+    case "edns0":
+      return ednsRule(directive, words);
+    default:
+      throw corefileError(directive, "rewrite", `unknown field "${field}"; allowed: ${FIELDS.join(", ")}`);
   }
-}
-
-/** Takes `[exact|prefix|…]`, exact without one. */
-function takeKind(words: string[]): MatchKind {
-  const kind = MATCHES.find((candidate) => candidate === words[0]);
-  if (kind !== undefined) words.shift();
-  return kind ?? "exact";
-}
-
-function change(
-  directive: Directive,
-  kind: MatchKind,
-  from: string | undefined,
-  to: string | undefined,
-): NameChange {
-  if (from === undefined || to === undefined) throw corefileError(directive, "rewrite", "needs FROM and TO");
-  if (from.length > MAX_PATTERN_LENGTH) {
-    throw corefileError(directive, "rewrite", `the pattern is longer than ${MAX_PATTERN_LENGTH} characters`);
-  }
-  try {
-    return compileNameChange(kind, from, to);
-  } catch (error) {
-    throw corefileError(directive, "rewrite", error instanceof Error ? error.message : "bad pattern");
-  }
-}
-
-/** `name [KIND] FROM TO [answer auto | answer name F T | answer value F T]…`. */
-function nameRule(directive: Directive, words: string[]): Apply {
-  const kind = takeKind(words);
-  const rename = change(directive, kind, words.shift(), words.shift());
-  let isAuto = kind === "exact";
-  const answers: ((message: DnsMessage) => DnsMessage)[] = [];
-  while (words.length > 0) {
-    const [word, what] = [words.shift(), words.shift()];
-    if (word !== "answer") throw corefileError(directive, "rewrite", `unexpected "${word}"; allowed: answer`);
-    if (what === "auto") isAuto = true;
-    else if (what === "name" || what === "value") {
-      const back = change(directive, "regex", words.shift(), words.shift());
-      answers.push((message) => renameRecords(message, back, what === "value"));
-    } else {
-      throw corefileError(
-        directive,
-        "rewrite",
-        `answer "${what ?? ""}" is not allowed; allowed: auto, name, value`,
-      );
-    }
-  }
-  return (question): Applied | undefined => {
-    const name = rename(question.name);
-    if (name === undefined) return undefined;
-    const lower = name.toLowerCase();
-    const back: NameChange = (owner) => (owner.toLowerCase() === lower ? question.name : undefined);
-    const onAnswer = (message: DnsMessage): DnsMessage => {
-      const renamed = answers.reduce((value, answer) => answer(value), message);
-      return isAuto ? renameRecords(renamed, back, false) : renamed;
-    };
-    return { question: { ...question, name }, onAnswer };
-  };
 }
 
 function codeRule(
@@ -120,13 +65,14 @@ function codeRule(
   if (words.length !== 2 || from === undefined || to === undefined) {
     throw corefileError(directive, "rewrite", `the form is: rewrite ${field} FROM TO`);
   }
-  return (question) => (question[field] === from ? { question: { ...question, [field]: to } } : undefined);
+  return ({ question }) =>
+    question[field] === from ? { question: { ...question, [field]: to } } : undefined;
 }
 
 /** Fits a name without changing it. */
 function fits(directive: Directive, words: string[]): (question: Question) => boolean {
   const kind = takeKind(words);
-  const rename = change(directive, kind, words.shift(), kind === "regex" ? "x" : "x.");
+  const rename = nameChangeArg(directive, kind, words.shift(), kind === "regex" ? "x" : "x.");
   return (question) => rename(question.name) !== undefined;
 }
 
@@ -148,7 +94,7 @@ function ttlRule(directive: Directive, words: string[]): Apply {
     authorities: message.authorities.map(limit),
     additionals: message.additionals.map(limit),
   });
-  return (question) => (isOurs(question) ? { onAnswer } : undefined);
+  return ({ question }) => (isOurs(question) ? { onAnswer } : undefined);
 }
 
 function ttlBounds(
@@ -169,5 +115,5 @@ function rcodeRule(directive: Directive, words: string[]): Apply {
   }
   const onAnswer = (message: DnsMessage): DnsMessage =>
     message.rcode === from ? { ...message, rcode: to } : message;
-  return (question) => (isOurs(question) ? { onAnswer } : undefined);
+  return ({ question }) => (isOurs(question) ? { onAnswer } : undefined);
 }
