@@ -17,6 +17,7 @@ import {
   readCaseFile,
 } from "./case-file.ts";
 import { play } from "./play.ts";
+import { whySkipped } from "./skipped.ts";
 import { twinsOf } from "./twins.ts";
 
 const USAGE =
@@ -91,6 +92,7 @@ async function main(): Promise<number> {
   let passed = 0;
   let failed = 0;
   let known = 0;
+  let skipped = 0;
   const queue = files.flatMap((path) => {
     const file = readCaseFile(path, mode);
     return twins ? [file, twinsOfFile(file)] : [file];
@@ -99,10 +101,16 @@ async function main(): Promise<number> {
     const { path } = file;
     const chosen = selected(file.cases, only);
     known += chosen.length;
-    const cases = chosen.filter(
+    const mine = chosen.filter(
       (item): item is Case & { readonly expect: Expectation } => item.expect !== undefined,
     );
-    const others = chosen.length - cases.length;
+    const others = chosen.length - mine.length;
+    const cases = mine.filter(({ id }) => {
+      const reason = whySkipped(id, mode);
+      if (reason !== undefined) say(`skip ${id}: ${reason}`);
+      return reason === undefined;
+    });
+    skipped += mine.length - cases.length;
     if (others > 0) say(`${path}: ${others} cases are not for mode ${mode}`);
     if (file.notPlayed > 0 && only.length === 0)
       say(`${path}: ${file.notPlayed} stateful and http cases are tests: test/stateful`);
@@ -121,7 +129,7 @@ async function main(): Promise<number> {
     });
   }
   if (known === 0) throw new UsageError(`no case matches ${only.join(", ")}`);
-  say(`${passed} passed, ${failed} failed`);
+  say(`${passed} passed, ${failed} failed${skipped === 0 ? "" : `, ${skipped} skipped`}`);
   return failed === 0 ? 0 : 1;
 }
 

@@ -10,6 +10,8 @@ import { fromPods } from "../nftables/rules.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { IPVS_SETS } from "./names.ts";
 
+/** Protocol numbers of pings: the node answers them on service addresses, as people expect of ipvs mode. */
+const ICMP = { ip: 1, ip6: 58 } as const;
 /** Bit of `ct state`, from the kernel's nf_conntrack_common.h. */
 const CT_STATE_NEW = 8;
 
@@ -48,6 +50,7 @@ export function ipvsRulesOf(node: NodeConfig, family: IpFamily): readonly NftRul
     // The node listens on service addresses as on any of its own: what is no frontend must not get through to it.
     rule(
       "refuse",
+      { kind: "match", field: "meta l4proto", op: "!=", value: Uint8Array.of(ICMP[family]) },
       lookup([destination], IPVS_SETS.addresses),
       lookup(frontend, IPVS_SETS.frontends, true),
       reject,
