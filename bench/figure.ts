@@ -1,6 +1,10 @@
 /** Benchmarks. What a benchmark is given and what it gives: figures as design.md section 10 names them. */
+import type { IptablesVariant } from "../src/drivers/iptables/driver.ts";
+
 export interface BenchOptions {
-  readonly mode: "nftables";
+  readonly mode: "nftables" | "iptables" | "ipvs";
+  /** Of iptables. */
+  readonly variant: IptablesVariant;
   readonly services: number;
   /** Endpoints of each service. */
   readonly endpoints: number;
@@ -11,7 +15,9 @@ export interface BenchOptions {
 export interface Figure {
   readonly figure: string;
   readonly value: number;
-  readonly unit: "us" | "ms" | "s" | "MB" | "count" | "1/s";
+  readonly unit: "us" | "ms" | "s" | "MB" | "count" | "ratio" | "1/s";
+  /** Who did it, if it was not us. */
+  readonly peer?: string;
 }
 
 export type Bench = (options: BenchOptions) => Promise<readonly Figure[]>;

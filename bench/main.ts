@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- NAME [--mode M] [--services N[,N…]] [--endpoints M] [--json FILE]`. Runs itself again inside a
- * network namespace of its own; the machine's is never touched.
+ * `npm run bench -- NAME [--mode nftables|iptables|ipvs] [--variant legacy|nft] [--services N[,N…]] [--endpoints M]
+ * [--json FILE]`. Runs itself again inside a network namespace of its own; the machine's is never touched.
  */
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
@@ -9,7 +9,17 @@ import type { Bench, BenchOptions, Figure } from "./figure.ts";
 
 const INSIDE = "NODEPLANE_BENCH_NAMESPACE";
 
-const BENCHES: Readonly<Record<string, () => Promise<Bench>>> = {
+type Benches = Readonly<Record<string, () => Promise<Bench>>>;
+
+const IPTABLES: Benches = {
+  change: async () => (await import("./iptables-change.ts")).bench,
+  sync: async () => (await import("./iptables-sync.ts")).bench,
+};
+const IPVS: Benches = {
+  change: async () => (await import("./ipvs-change.ts")).bench,
+  sync: async () => (await import("./ipvs-sync.ts")).bench,
+};
+const BENCHES: Benches = {
   change: async () => (await import("./change.ts")).bench,
   sync: async () => (await import("./sync.ts")).bench,
   restart: async () => (await import("./restart.ts")).bench,
@@ -33,8 +43,9 @@ function positive(text: string, flag: string): number {
 
 function show(figure: Figure, options: BenchOptions): void {
   const size = `${options.services} x ${options.endpoints}`;
+  const of = figure.peer === undefined ? "" : `  (${figure.peer})`;
   process.stdout.write(
-    `${figure.figure.padEnd(28)} ${figure.value.toFixed(2).padStart(12)} ${figure.unit}  ${size}\n`,
+    `${figure.figure.padEnd(28)} ${figure.value.toFixed(2).padStart(12)} ${figure.unit}  ${size}${of}\n`,
   );
 }
 
@@ -42,6 +53,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     mode: { type: "string", default: "nftables" },
+    variant: { type: "string", default: "legacy" },
     services: { type: "string", default: "1000,10000,30000" },
     endpoints: { type: "string", default: "10" },
     peer: { type: "string", multiple: true },
@@ -49,9 +61,14 @@ const { values, positionals } = parseArgs({
   },
 });
 const [name = ""] = positionals;
-const load = BENCHES[name];
-if (load === undefined) fail(`"${name}" is no benchmark; there are ${Object.keys(BENCHES).join(", ")}`);
-if (values.mode !== "nftables") fail(`--mode ${values.mode}: only nftables can be measured so far`);
+const { mode, variant } = values;
+if (mode !== "nftables" && mode !== "iptables" && mode !== "ipvs")
+  fail(`--mode ${mode}: must be nftables, iptables or ipvs`);
+if (variant !== "legacy" && variant !== "nft") fail(`--variant ${variant}: must be legacy or nft`);
+const benches = { nftables: BENCHES, iptables: IPTABLES, ipvs: IPVS }[mode];
+const load = benches[name];
+if (load === undefined)
+  fail(`"${name}" is no benchmark of mode ${mode}; there are ${Object.keys(benches).join(", ")}`);
 if (values.peer !== undefined) fail("--peer: no peer can be run by these benchmarks so far");
 const sizes = values.services.split(",").map((text) => positive(text, "--services"));
 const endpoints = positive(values.endpoints, "--endpoints");
@@ -65,10 +82,10 @@ if (process.env[INSIDE] === undefined) {
 const bench = await load();
 for (const services of sizes) {
   const say = (text: string) => void process.stderr.write(`${text}\n`);
-  const options: BenchOptions = { mode: "nftables", services, endpoints, say };
+  const options: BenchOptions = { mode, variant, services, endpoints, say };
   for (const figure of await bench(options)) {
     show(figure, options);
-    const line = { bench: name, mode: values.mode, services, endpoints, ...figure, peer: null };
+    const line = { bench: name, mode, services, endpoints, ...figure, peer: figure.peer ?? null };
     if (values.json !== undefined) appendFileSync(values.json, `${JSON.stringify(line)}\n`);
   }
 }

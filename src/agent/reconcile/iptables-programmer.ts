@@ -27,6 +27,12 @@ const MANY_UNITS = 100;
 /** Units that one full sync leaves out by the lines that were refused; beyond that, by halves. */
 const MAX_BLAMED = 16;
 
+/** The tables hold what they should. */
+const NOTHING_TO_WRITE: { readonly input: RestoreInput; readonly result: RestoreResult } = {
+  input: { lines: [], ownerOf: () => undefined },
+  result: { kind: "restored" },
+};
+
 export class IptablesProgrammer {
   readonly family: IpFamily;
   readonly driver: IptablesDriver;
@@ -37,7 +43,15 @@ export class IptablesProgrammer {
   #needsFull = true;
   #needsRecompile = false;
   #lastRules = { filter: 0, nat: 0 };
-  readonly #counters = { commits: 0, failedCommits: 0, operations: 0, fullSyncs: 0, repairs: 0, partial: 0 };
+  readonly #counters = {
+    commits: 0,
+    failedCommits: 0,
+    operations: 0,
+    fullSyncs: 0,
+    adoptions: 0,
+    repairs: 0,
+    partial: 0,
+  };
 
   constructor(driver: IptablesDriver, node: NodeConfig) {
     this.family = driver.family;
@@ -52,7 +66,7 @@ export class IptablesProgrammer {
 
   get counters(): FamilyCounters {
     const { partial: _, ...counters } = this.#counters;
-    return { ...counters, elementsAdded: 0, elementsDeleted: 0, adoptions: 0 };
+    return { ...counters, elementsAdded: 0, elementsDeleted: 0 };
   }
 
   figures(): IptablesFigures {
@@ -195,7 +209,7 @@ export class IptablesProgrammer {
     this.#counters.fullSyncs++;
     const most = this.driver.variant === "nft" ? NFT_CHAINS_PER_INPUT : Number.POSITIVE_INFINITY;
     const written = { filter: 0, nat: 0 };
-    let done: { readonly input: RestoreInput; readonly result: RestoreResult } | undefined;
+    let done: { readonly input: RestoreInput; readonly result: RestoreResult } = NOTHING_TO_WRITE;
     for (const input of this.#compiler.fullInputs(saved, most)) {
       done = { input, result: await this.#restore(input) };
       if (done.result.kind === "failed") return done;
@@ -203,7 +217,7 @@ export class IptablesProgrammer {
       written.nat += this.#lastRules.nat;
     }
     this.#lastRules = written;
-    if (done === undefined) throw new Error("a full sync has at least one input");
+    if (done === NOTHING_TO_WRITE) this.#counters.adoptions++;
     return done;
   }
 

@@ -5,6 +5,7 @@
 import type { IpFamily } from "../../model/ip.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { Unit, UnitChange } from "../unit.ts";
+import { sameRules } from "./canonical-rule.ts";
 import { FIXED_CHAINS, GUARD_CHAIN, isServiceChain, MARK_CHAIN, type Table } from "./names.ts";
 import {
   CANARIES,
@@ -41,17 +42,21 @@ export interface StagedUnits {
   rejectUnit(key: string): void;
 }
 
-type SharedPart = "filterServices" | "filterExternal" | "filterNodePorts" | "filterFirewall";
-const FILTER_PARTS: readonly SharedPart[] = [
-  "filterServices",
-  "filterExternal",
-  "filterNodePorts",
-  "filterFirewall",
-];
+/** Which chain the lines of a unit go to that are not in chains of its own. */
+const FILTER_PARTS = [
+  ["filterServices", "KUBE-SERVICES"],
+  ["filterExternal", "KUBE-EXTERNAL-SERVICES"],
+  ["filterNodePorts", "KUBE-NODEPORTS"],
+  ["filterFirewall", "KUBE-PROXY-FIREWALL"],
+] as const;
+const NAT_PARTS = [
+  ["natServices", "KUBE-SERVICES"],
+  ["natNodePorts", "KUBE-NODEPORTS"],
+] as const;
 
 function rulesOf(programmed: Programmed, table: "filter" | "nat"): number {
   const { rules } = programmed;
-  if (table === "filter") return FILTER_PARTS.reduce((sum, part) => sum + rules[part].length, 0);
+  if (table === "filter") return FILTER_PARTS.reduce((sum, [part]) => sum + rules[part].length, 0);
   const own = rules.chains.reduce((sum, chain) => sum + chain.rules.length, 0);
   return own + rules.natServices.length + rules.natNodePorts.length;
 }
@@ -153,54 +158,60 @@ export class IptablesCompiler {
     };
   }
 
-  /** Everything that is believed, over what the tables hold: missing jumps, stale chains. */
+  /** What differs between belief and what the tables hold: missing jumps, chains that are not as they should be, stale ones. */
   fullInput(saved: SavedState): RestoreInput {
     const writer = new RestoreWriter();
     this.#foundation(writer, saved);
-    this.#shared(writer);
+    this.#shared(writer, this.#sharedInPlace(saved));
     for (const key of this.#sorted())
-      for (const chain of this.#units.get(key)?.rules.chains ?? []) this.#ownChain(writer, key, chain);
+      for (const chain of this.#units.get(key)?.rules.chains ?? [])
+        if (!isInPlace(saved, "nat", chain.name, chain.rules)) this.#ownChain(writer, key, chain);
     for (const chain of this.#stale(saved)) writer.remove("nat", chain);
     return writer.finish();
   }
 
   /**
    * The same as {@link fullInput} in several inputs, to be taken in this order: chains of whole units first, then what leads
-   * to them, then stale chains away. No unit is in two inputs, so no packet sees half of one.
+   * to them, then stale chains away. No unit is in two inputs, so no packet sees half of one. None when nothing differs.
    * @param maxChains about how many chains an input has
    */
   fullInputs(saved: SavedState, maxChains: number): readonly RestoreInput[] {
     const stale = this.#stale(saved);
-    if (this.#chains + stale.length <= maxChains) return [this.fullInput(saved)];
+    if (this.#chains + stale.length <= maxChains) {
+      const input = this.fullInput(saved);
+      return input.lines.length === 0 ? [] : [input];
+    }
     const inputs: RestoreInput[] = [];
     let writer = new RestoreWriter();
     let size = 0;
-    const cut = (isLast = false): void => {
-      if (size === 0 || (size < maxChains && !isLast)) return;
+    const cut = (least: number): void => {
+      if (writer.isEmpty || size < least) return;
       inputs.push(writer.finish());
       writer = new RestoreWriter();
       size = 0;
     };
-    writer.declare("nat", MARK_CHAIN);
-    writer.add("nat", [markRule(this.#node)]);
     for (const key of this.#sorted()) {
       for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+        if (isInPlace(saved, "nat", chain.name, chain.rules)) continue;
+        if (writer.isEmpty && inputs.length === 0) {
+          writer.declare("nat", MARK_CHAIN);
+          writer.add("nat", [markRule(this.#node)]);
+        }
         this.#ownChain(writer, key, chain);
         size++;
       }
-      cut();
+      cut(maxChains);
     }
-    cut(true);
+    cut(0);
     this.#foundation(writer, saved);
-    this.#shared(writer);
-    size = 1;
-    cut(true);
+    this.#shared(writer, this.#sharedInPlace(saved));
+    cut(0);
     for (const chain of stale) {
       writer.remove("nat", chain);
       size++;
-      cut();
+      cut(maxChains);
     }
-    cut(true);
+    cut(0);
     return inputs;
   }
 
@@ -234,24 +245,52 @@ export class IptablesCompiler {
       if (filter.rules.get(chain)?.includes(rule) !== true) writer.add("filter", [`-I ${chain} 1 ${rule}`]);
   }
 
-  /** The chains that exist once, whole: a few lines of each unit. */
-  #shared(writer: RestoreWriter): void {
+  /** The chains that exist once, whole: a few lines of each unit. `inPlace` names those left out, as `table chain`. */
+  #shared(writer: RestoreWriter, inPlace: ReadonlySet<string> = new Set()): void {
+    const isWritten = (table: Table, chain: string): boolean => !inPlace.has(`${table} ${chain}`);
     for (const table of ["filter", "nat"] as const)
-      for (const chain of FIXED_CHAINS[table]) writer.declare(table, chain);
-    writer.add("filter", forwardRules(this.#node));
-    writer.add("nat", masqueradeRules(this.#node, this.#features));
+      for (const chain of FIXED_CHAINS[table]) if (isWritten(table, chain)) writer.declare(table, chain);
+    const filterParts = FILTER_PARTS.filter(([, chain]) => isWritten("filter", chain));
+    const natParts = NAT_PARTS.filter(([, chain]) => isWritten("nat", chain));
+    const own = (table: Table, rules: readonly string[]): void =>
+      writer.add(
+        table,
+        rules.filter((rule) => isWritten(table, chainOf(rule))),
+      );
+    own("filter", forwardRules(this.#node));
+    own("nat", masqueradeRules(this.#node, this.#features));
     for (const key of this.#sorted()) {
       const rules = this.#units.get(key)?.rules;
       if (rules === undefined) continue;
-      for (const part of FILTER_PARTS) this.#add(writer, "filter", rules[part], key);
-      this.#add(writer, "nat", rules.natServices, key);
-      this.#add(writer, "nat", rules.natNodePorts, key);
+      for (const [part] of filterParts) writer.add("filter", rules[part], key);
+      for (const [part] of natParts) writer.add("nat", rules[part], key);
     }
-    writer.add("nat", nodePortJumps(this.#node, this.family));
+    own("nat", nodePortJumps(this.#node, this.family));
   }
 
-  #add(writer: RestoreWriter, table: Table, lines: readonly string[], key: string): void {
-    if (lines.length > 0) writer.add(table, lines, key);
+  /** Of the chains that exist once, those that hold what they should, as `table chain`. */
+  #sharedInPlace(saved: SavedState): ReadonlySet<string> {
+    const inPlace = new Set<string>();
+    const writer = new RestoreWriter();
+    this.#shared(writer);
+    const wanted = new Map<string, string[]>();
+    let table: Table = "filter";
+    for (const line of writer.finish().lines) {
+      if (line.startsWith("*")) table = line === "*nat" ? "nat" : "filter";
+      else if (line.startsWith("-A ")) {
+        const chain = chainOf(line);
+        const rules = wanted.get(`${table} ${chain}`);
+        const rule = line.slice(chain.length + 4);
+        if (rules === undefined) wanted.set(`${table} ${chain}`, [rule]);
+        else rules.push(rule);
+      }
+    }
+    for (const name of ["filter", "nat"] as const)
+      for (const chain of FIXED_CHAINS[name]) {
+        const key = `${name} ${chain}`;
+        if (isInPlace(saved, name, chain, wanted.get(key) ?? [])) inPlace.add(key);
+      }
+    return inPlace;
   }
 
   #ownChain(writer: RestoreWriter, key: string, chain: OwnChain): void {
@@ -288,6 +327,16 @@ export class IptablesCompiler {
 /** Endpoints of a unit, as they count for the size of the cluster. */
 function sizeOf(unit: Unit): number {
   return Math.max(unit.cluster.length, unit.local.length);
+}
+
+/** The chain of a line `-A CHAIN …`. */
+function chainOf(line: string): string {
+  const end = line.indexOf(" ", 3);
+  return line.slice(3, end < 0 ? undefined : end);
+}
+
+function isInPlace(saved: SavedState, table: Table, chain: string, rules: readonly string[]): boolean {
+  return saved[table].chains.has(chain) && sameRules(saved[table].rules.get(chain), rules);
 }
 
 function equalRules(a: readonly string[] | undefined, b: readonly string[]): boolean {

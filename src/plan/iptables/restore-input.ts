@@ -47,6 +47,10 @@ export class RestoreWriter {
     for (const line of lines) part.rules.push(line);
   }
 
+  get isEmpty(): boolean {
+    return this.#tables.size === 0;
+  }
+
   finish(): RestoreInput {
     const lines: string[] = [];
     const owners: Owned[] = [];

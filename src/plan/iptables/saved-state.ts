@@ -1,9 +1,9 @@
 /** Layer plan. What an `iptables-save` says of the tables that we write to. Pure; ignores what it has no use for. */
-import { GUARD_CHAIN, TABLES, type Table } from "./names.ts";
+import { TABLES, type Table } from "./names.ts";
 
 export interface SavedTable {
   readonly chains: ReadonlySet<string>;
-  /** Rules without `-A CHAIN `, of built-in chains and of the guard chain alone. */
+  /** Rules without `-A CHAIN `, as they are saved, by chain; a chain without rules has no entry. */
   readonly rules: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -22,11 +22,6 @@ export function emptyState(): SavedState {
   return { filter: emptyTable(), nat: emptyTable(), mangle: emptyTable() };
 }
 
-/** Chains whose rules are compared one by one; the others are ours, and rewritten whole. */
-function isKept(chain: string): boolean {
-  return chain === GUARD_CHAIN || !chain.startsWith("KUBE-");
-}
-
 /** Reads the text of iptables-save, of one family. Cost O(text). */
 export function parseSaved(text: string): SavedState {
   const state = { filter: emptyTable(), nat: emptyTable(), mangle: emptyTable() };
@@ -40,7 +35,7 @@ export function parseSaved(text: string): SavedState {
     } else if (table !== undefined && line.startsWith("-A ")) {
       const end = line.indexOf(" ", 3);
       const chain = line.slice(3, end < 0 ? undefined : end);
-      if (end < 0 || !isKept(chain)) continue;
+      if (end < 0) continue;
       const rules = table.rules.get(chain);
       if (rules === undefined) table.rules.set(chain, [line.slice(end + 1).trimEnd()]);
       else rules.push(line.slice(end + 1).trimEnd());

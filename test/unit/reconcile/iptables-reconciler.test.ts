@@ -261,7 +261,28 @@ test("a restart keeps what is there, writes once and removes stale chains", asyn
   assert.equal(world.rules("-A INPUT").length, 3, "no jump twice");
 });
 
-test("everything is written once an hour", async () => {
+test("a restart beside rules that are right writes nothing; one wrong chain is written alone", async () => {
+  const world = new IptablesWorld();
+  await world.feed(many(3), [], true);
+  const { length } = world.drivers.ip.inputs;
+  world.reconciler = world.start();
+  await world.feed(many(3), [], true);
+  assert.equal(world.drivers.ip.inputs.length, length);
+  assert.equal(world.reconciler.status().families[0]?.counters.adoptions, 1);
+  assert.deepEqual(world.programmed, [1n, 2n]);
+
+  const chain = /-A (KUBE-SVC-\S+)/.exec(world.drivers.ip.text())?.[1] ?? "";
+  await world.drivers.ip.restore(["*nat", `:${chain} - [0:0]`, "COMMIT"]);
+  world.reconciler = world.start();
+  await world.feed(many(3), [], true);
+  const written = world.drivers.ip.inputs.at(-1) ?? [];
+  assert.deepEqual(
+    written.filter((line) => line.startsWith(":")),
+    [`:${chain} - [0:0]`],
+  );
+});
+
+test("everything is looked at once an hour", async () => {
   const world = new IptablesWorld();
   await world.feed(many(1), [], true);
   const { saves } = world.drivers.ip;

@@ -7,13 +7,12 @@ import { suite, test } from "node:test";
 import { ipFamily } from "../../../../src/model/ip.ts";
 import { packIp, packPort } from "../../../../src/plan/packed.ts";
 import { planIpvs } from "../../../../src/plan/plan-text.ts";
-import type { CaseExpectation, CaseFile, PacketCase } from "../../../support/packet-cases.ts";
+import type { CaseExpectation } from "../../../support/packet-cases.ts";
 import { caseNode, fixtureObjects, mustIp, readCaseFile } from "../../../support/packet-cases.ts";
 import { TableModel } from "../../../support/table-model.ts";
-import type { Outcome, TracedPacket, VirtualServers } from "../../../support/tracer.ts";
+import { packetOf, summarise } from "../../../support/traced-case.ts";
+import type { VirtualServers } from "../../../support/tracer.ts";
 import { Tracer } from "../../../support/tracer.ts";
-
-const PROTOCOLS = { TCP: 6, UDP: 17, SCTP: 132, ICMP: 1 } as const;
 
 const ONE_SET = "has one set of destinations: with local endpoints, clients on the node get those too";
 const OWN = "the node's own connections come from the service address and are always masqueraded";
@@ -33,35 +32,6 @@ const DIFFERENT: Readonly<Record<string, string>> = {
   "mq-nodetect-node-cip-itpl": OWN,
   "lbr-otherport": REFUSED,
 };
-
-function packetOf(file: CaseFile, { packet }: PacketCase, addresses: readonly string[]): TracedPacket {
-  const { addresses: known } = file.topology;
-  const destination = mustIp(packet.dst);
-  const own = ["node", "node_alt", "node_v6", "node_alt_v6"].map((name) => known[name] ?? "");
-  return {
-    family: ipFamily(destination),
-    source: mustIp(packet.src ?? known[packet.from] ?? ""),
-    destination,
-    protocol: PROTOCOLS[packet.proto],
-    port: packet.port,
-    isFromNode: packet.from.startsWith("node"),
-    nodeAddresses: new Set([
-      ...[...own, "::1", ...addresses],
-      ...(packet.from === "node" && packet.src ? [packet.src] : []),
-    ]),
-  };
-}
-
-function summarise(outcomes: readonly Outcome[]): CaseExpectation {
-  const [first] = outcomes;
-  for (const outcome of outcomes) {
-    assert.equal(outcome.result, first?.result, "one result expected");
-    assert.equal(outcome.masquerade, first?.masquerade, "all backends agree on masquerade");
-  }
-  if (first?.result !== "BACKEND") return { result: first?.result ?? "NONE" };
-  const backends = [...new Set(outcomes.map((outcome) => outcome.backend ?? ""))].sort();
-  return { result: "BACKENDS", backends, masq: first.masquerade ?? false };
-}
 
 function agrees(seen: CaseExpectation, expected: CaseExpectation): boolean {
   // What is let through to the node is no business of ours.

@@ -1,0 +1,111 @@
+/** Benchmarks. The path of an agent in iptables mode from frame to kernel, with real commands whose inputs are kept. */
+import { spawnSync } from "node:child_process";
+import { IptablesReconciler } from "../src/agent/reconcile/iptables-reconciler.ts";
+import type { IptablesDriver, IptablesVariant } from "../src/drivers/iptables/driver.ts";
+import { LinuxIptables } from "../src/drivers/iptables/index.ts";
+import { DiskStateStore } from "../src/feed/stream/disk-state-store.ts";
+import { Receiver } from "../src/feed/stream/receiver.ts";
+import { BENCH_NODE } from "./agent-core.ts";
+
+const MAX_OUTPUT_BYTES = 1 << 30;
+
+/** A driver whose inputs are kept, to be restored again by hand. */
+function recording(driver: IptablesDriver, inputs: (readonly string[])[]): IptablesDriver {
+  const { family, variant, version, hasRandomFully } = driver;
+  return {
+    ...{ family, variant, version, hasRandomFully },
+    save: () => driver.save(),
+    hasChain: (table, chain) => driver.hasChain(table, chain),
+    restore: (lines) => {
+      inputs.push(lines);
+      return driver.restore(lines);
+    },
+  };
+}
+
+export class IptablesCore {
+  readonly receiver: Receiver;
+  readonly store: DiskStateStore;
+  readonly reconciler: IptablesReconciler;
+  /** IPv4 inputs, in their order. */
+  readonly inputs: (readonly string[])[] = [];
+  /** Newest revision in the kernel. */
+  programmed = 0n;
+
+  private constructor(
+    stateDir: string,
+    drivers: { readonly ip: IptablesDriver; readonly ip6: IptablesDriver },
+  ) {
+    this.reconciler = new IptablesReconciler({
+      drivers: { ip: recording(drivers.ip, this.inputs), ip6: drivers.ip6 },
+      node: BENCH_NODE,
+      minSyncPeriodMs: 0,
+      syncPeriodMs: 3_600_000,
+      onProgrammed: ({ revision }) => {
+        this.programmed = revision;
+      },
+      log: (level, message, fields) => {
+        if (level === "error") process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
+      },
+    });
+    this.store = new DiskStateStore(stateDir, (error) => process.stderr.write(`${error.message}\n`));
+    this.receiver = new Receiver({
+      store: this.store,
+      sets: ["Service", "EndpointSlice"],
+      listener: this.reconciler,
+      withTargets: false,
+      onWelcome: () => {},
+      onReportTaken: () => {},
+      onReportWanted: () => {},
+      onHeld: () => {},
+      onSnapshotRefused: (reason) => process.stderr.write(`snapshot refused: ${reason}\n`),
+    });
+  }
+
+  static async open(stateDir: string, variant: IptablesVariant): Promise<IptablesCore> {
+    const [ip, ip6] = await Promise.all([
+      LinuxIptables.open("ip", variant),
+      LinuxIptables.open("ip6", variant),
+    ]);
+    const core = new IptablesCore(stateDir, { ip, ip6 });
+    await core.store.load();
+    return core;
+  }
+
+  /** Takes messages until all of it is in the kernel. @throws when something was refused */
+  async take(messages: Iterable<Buffer>): Promise<void> {
+    for (const message of messages) await this.receiver.take(message);
+    await this.reconciler.idle();
+    const { refused, lastError, revision, receivedRevision } = this.reconciler.status();
+    if (refused.length > 0 || lastError !== undefined || revision !== receivedRevision)
+      throw new Error(`not all is programmed: ${JSON.stringify([refused.slice(0, 3), lastError, revision])}`);
+  }
+
+  async stop(): Promise<void> {
+    this.reconciler.stop();
+    await this.store.close();
+  }
+}
+
+/** `iptables-restore --noflush` of lines, as a person would do it. @returns seconds */
+export function restoreByHand(variant: IptablesVariant, lines: readonly string[]): number {
+  const input = `${lines.join("\n")}\n`;
+  const startMs = performance.now();
+  const { status, stderr } = spawnSync(`iptables-${variant}-restore`, ["--noflush"], {
+    input,
+    encoding: "utf8",
+    maxBuffer: MAX_OUTPUT_BYTES,
+  });
+  const seconds = (performance.now() - startMs) / 1_000;
+  if (status !== 0) throw new Error(`iptables-${variant}-restore: ${stderr}`);
+  return seconds;
+}
+
+/** Empties the tables of this namespace. */
+export function flush(variant: IptablesVariant): void {
+  for (const command of [`iptables-${variant}`, `ip6tables-${variant}`])
+    for (const table of ["nat", "filter", "mangle"])
+      for (const flag of ["-F", "-X"])
+        if (spawnSync(command, ["-t", table, flag]).status !== 0)
+          throw new Error(`${command} ${flag} failed`);
+}
