@@ -1,38 +1,12 @@
 // Fuzz target of the DNS engine (libFuzzer, ASan, UBSan): a record to publish, then packets against the table. Input:
 // octets of record length (2, little-endian), record, then packets each with a length octet pair. Checks what a reply must
 // hold: size within the client's limit, identifier and question those of the query.
-#include <algorithm>
-#include <cstdlib>
-#include <cstring>
-#include <utility>
-
 #include "../src/dns_table.hpp"
+#include "fuzz_input.hpp"
 
 using namespace nodeplane::dns;
 
 namespace {
-
-void check(bool is_good) {
-  if (!is_good) std::abort();
-}
-
-std::span<const std::uint8_t> cut(std::span<const std::uint8_t>& rest) {
-  if (rest.size() < 2) return std::exchange(rest, {});
-  const std::size_t length = std::min<std::size_t>(rest[0] | (static_cast<std::size_t>(rest[1]) << 8), rest.size() - 2);
-  const auto part = rest.subspan(2, length);
-  rest = rest.subspan(2 + length);
-  return part;
-}
-
-/// A copy on the heap, so that reads behind the end are seen.
-struct Heap {
-  explicit Heap(std::span<const std::uint8_t> from) : bytes(new std::uint8_t[from.size()]), size(from.size()) {
-    if (size > 0) std::memcpy(bytes.get(), from.data(), size);
-  }
-  [[nodiscard]] std::span<const std::uint8_t> span() const { return {bytes.get(), size}; }
-  std::unique_ptr<std::uint8_t[]> bytes;
-  std::size_t size;
-};
 
 void answer(const Entry& entry, const Query& query, std::span<const std::uint8_t> packet, std::int64_t now_ms) {
   std::unique_ptr<std::uint8_t[]> out(new std::uint8_t[kMaxUdp]);
@@ -49,8 +23,9 @@ void answer(const Entry& entry, const Query& query, std::span<const std::uint8_t
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::span<const std::uint8_t> rest(data, size);
   // As small as 4 KB, so that entries push each other out.
-  Table table(4096, 42);
-  const int reader = table.add_reader();
+  Epochs epochs;
+  Table table(epochs, 4096, 42);
+  const int reader = epochs.add_reader();
   std::int64_t now_ms = 1'000'000;
   for (int step = 0; step < 32 && !rest.empty(); step++) {
     const Heap part(cut(rest));
@@ -80,9 +55,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       continue;
     }
     check(query.name_bytes <= kMaxName && query.limit >= kMinUdp && query.limit <= kMaxUdp);
-    table.enter(reader);
+    epochs.enter(reader);
     if (const Entry* entry = table.find(query, 0, now_ms); entry != nullptr) answer(*entry, query, part.span(), now_ms);
-    table.leave(reader);
+    epochs.leave(reader);
   }
   return 0;
 }

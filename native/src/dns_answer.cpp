@@ -206,6 +206,7 @@ class Reply {
   void services(const Unit& unit, const Node& node, bool is_aliased) {
     const auto records = unit.srvs().subspan(node.srv_at, node.srv_count);
     service_at_ = spelled_alike(unit);
+    written_.fill({0, 0});
     for (const Srv& record : records) {
       if (writer_.is_full) return;
       const std::size_t data = writer_.record(subject_.offset, kSrv, view_.ttl);
@@ -331,10 +332,10 @@ class Reply {
   Subject subject_;
   std::array<std::uint8_t, kMaxName + 1> lower_;
   struct Written {
-    std::uint16_t node = 0;
-    std::uint16_t offset = 0;
+    std::uint16_t node;
+    std::uint16_t offset;
   };
-  std::array<Written, 64> written_{};
+  std::array<Written, 64> written_;
   std::size_t service_at_ = 0;
   std::size_t answers_ = 0;
   std::size_t authorities_ = 0;

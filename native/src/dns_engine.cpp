@@ -59,11 +59,11 @@ int Engine::listen(std::uint8_t id, const std::string& host, std::uint16_t port,
     const bool is_v6 = host.find(':') != std::string::npos;
     for (const int family : {AF_INET, AF_INET6}) {
       if (!host.empty() && is_v6 != (family == AF_INET6)) continue;
-      UniqueFd fd = open_socket(family, host, port, syscall);
+      Socket socket = open_socket(family, host, port, syscall);
       // A machine without IPv6 serves IPv4.
-      if (!fd.valid() && host.empty() && family == AF_INET6) continue;
-      if (!fd.valid()) return errno;
-      worker->add_socket(family, std::move(fd));
+      if (!socket.fd.valid() && host.empty() && family == AF_INET6) continue;
+      if (!socket.fd.valid()) return errno;
+      worker->add_socket(std::move(socket));
     }
     workers.push_back(std::move(worker));
   }

@@ -22,7 +22,7 @@ enum KeyFlag : std::uint8_t { kRecursion = 1, kChecking = 2, kAuthentic = 4, kDn
 struct Query {
   /// Name as asked, inside the packet, and in lower case; `name_bytes` with the root's octet.
   const std::uint8_t* name = nullptr;
-  std::array<std::uint8_t, kMaxName + 1> lower{};
+  std::array<std::uint8_t, kMaxName + 1> lower;
   std::size_t name_bytes = 0;
   std::uint16_t id = 0;
   std::uint16_t flags = 0;

@@ -30,9 +30,16 @@ bool parse_host(int family, const std::string& host, std::uint16_t port, sockadd
   return inet_pton(AF_INET6, host.substr(0, percent).c_str(), &address->sin6_addr) == 1;
 }
 
+/// One address of one interface: replies need no word of where they leave from. Link-local ones do, for the interface.
+bool is_own(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) return reinterpret_cast<const sockaddr_in*>(&address)->sin_addr.s_addr != INADDR_ANY;
+  const auto& host = reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr;
+  return !IN6_IS_ADDR_UNSPECIFIED(&host) && !IN6_IS_ADDR_LINKLOCAL(&host);
+}
+
 }  // namespace
 
-UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall) {
+Socket open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall) {
   sockaddr_storage address{};
   socklen_t size = 0;
   syscall = "bind";
@@ -41,26 +48,37 @@ UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, co
     return {};
   }
   syscall = "socket";
-  UniqueFd fd(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd.valid()) return fd;
+  Socket made;
+  made.family = family;
+  made.has_own_address = is_own(address);
+  if (family == AF_INET) {
+    std::memcpy(made.address.data(), &reinterpret_cast<const sockaddr_in*>(&address)->sin_addr, 4);
+  } else {
+    std::memcpy(made.address.data(), &reinterpret_cast<const sockaddr_in6*>(&address)->sin6_addr, 16);
+  }
+  UniqueFd& fd = made.fd;
+  fd = UniqueFd(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return made;
   const int on = 1;
   const auto set = [&](int level, int name, int value) {
     return ::setsockopt(fd.get(), level, name, &value, sizeof value) == 0;
   };
   syscall = "setsockopt";
   bool good = set(SOL_SOCKET, SO_REUSEPORT, on);
-  good = good && (family == AF_INET ? set(IPPROTO_IP, IP_PKTINFO, on)
-                                    : set(IPPROTO_IPV6, IPV6_V6ONLY, on) && set(IPPROTO_IPV6, IPV6_RECVPKTINFO, on));
+  if (family == AF_INET6) good = good && set(IPPROTO_IPV6, IPV6_V6ONLY, on);
+  if (!made.has_own_address) {
+    good = good && (family == AF_INET ? set(IPPROTO_IP, IP_PKTINFO, on) : set(IPPROTO_IPV6, IPV6_RECVPKTINFO, on));
+  }
   if (good && !set(SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBytes)) (void)set(SOL_SOCKET, SO_RCVBUF, kReceiveBytes);
   if (good) {
     syscall = "bind";
     good = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0;
   }
-  if (good) return fd;
+  if (good) return made;
   const int error = errno;
   fd.reset();
   errno = error;
-  return fd;
+  return made;
 }
 
 int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet) {

@@ -17,6 +17,8 @@ constexpr std::size_t kBatch = 64;
 /// Batches of one socket before the others are looked at.
 constexpr std::size_t kTurns = 16;
 constexpr std::size_t kControl = CMSG_SPACE(sizeof(in6_pktinfo));
+/// Not a multiple of 4096: buffers that begin at the same place of their pages push each other out of the first cache.
+constexpr std::size_t kStride = kMaxUdp + 5 * 64;
 
 std::uint64_t nanoseconds(clockid_t clock) {
   timespec now{};
@@ -59,8 +61,25 @@ struct Worker::Batch {
   std::array<iovec, kBatch> out_data{};
   std::array<sockaddr_storage, kBatch> peers{};
   alignas(cmsghdr) std::array<std::array<char, kControl>, kBatch> controls{};
-  std::array<std::array<std::uint8_t, kMaxUdp>, kBatch> packets{};
-  std::array<std::array<std::uint8_t, kMaxUdp>, kBatch> replies{};
+  std::array<std::array<std::uint8_t, kStride>, kBatch> packets{};
+  std::array<std::array<std::uint8_t, kStride>, kBatch> replies{};
+  /// Messages of `in` that a read has changed.
+  std::size_t used = kBatch;
+
+  void prepare(bool with_control) {
+    for (std::size_t i = 0; i < used; i++) {
+      in_data[i] = {packets[i].data(), kMaxUdp};
+      msghdr& message = in[i].msg_hdr;
+      message = {};
+      message.msg_name = &peers[i];
+      message.msg_namelen = sizeof peers[i];
+      message.msg_iov = &in_data[i];
+      message.msg_iovlen = 1;
+      message.msg_control = with_control ? controls[i].data() : nullptr;
+      message.msg_controllen = with_control ? kControl : 0;
+    }
+    used = 0;
+  }
 };
 
 bool Worker::start() {
@@ -85,8 +104,8 @@ void Worker::stop() {
 }
 
 int Worker::socket(int family) const {
-  for (const auto& [known, fd] : sockets_) {
-    if (known == family) return fd.get();
+  for (const auto& socket : sockets_) {
+    if (socket.family == family) return socket.fd.get();
   }
   return -1;
 }
@@ -98,32 +117,26 @@ void Worker::run() {
   pthread_setname_np(pthread_self(), "dns-engine");
   const auto batch = std::make_unique<Batch>();
   std::vector<pollfd> waiting;
-  for (const auto& socket : sockets_) waiting.push_back({socket.second.get(), POLLIN, 0});
+  // One form of messages is prepared: a thread's sockets are all for one address or all for any.
+  for (const auto& socket : sockets_) waiting.push_back({socket.fd.get(), POLLIN, 0});
   waiting.push_back({stop_.get(), POLLIN, 0});
   for (;;) {
     if (retry([&] { return ::poll(waiting.data(), waiting.size(), -1); }) < 0) return;
     if (waiting.back().revents != 0) return;
     for (std::size_t i = 0; i < sockets_.size(); i++) {
-      if (waiting[i].revents != 0) serve(sockets_[i].first, sockets_[i].second.get(), *batch);
+      if (waiting[i].revents != 0) serve(sockets_[i], *batch);
     }
   }
 }
 
-void Worker::serve(int family, int fd, Batch& batch) {
+void Worker::serve(const Socket& socket, Batch& batch) {
+  const int family = socket.family;
+  const int fd = socket.fd.get();
   for (std::size_t turn = 0; turn < kTurns; turn++) {
-    for (std::size_t i = 0; i < kBatch; i++) {
-      batch.in_data[i] = {batch.packets[i].data(), kMaxUdp};
-      msghdr& message = batch.in[i].msg_hdr;
-      message = {};
-      message.msg_name = &batch.peers[i];
-      message.msg_namelen = sizeof batch.peers[i];
-      message.msg_iov = &batch.in_data[i];
-      message.msg_iovlen = 1;
-      message.msg_control = batch.controls[i].data();
-      message.msg_controllen = kControl;
-    }
+    batch.prepare(!socket.has_own_address);
     const int got = ::recvmmsg(fd, batch.in.data(), kBatch, MSG_DONTWAIT, nullptr);
     if (got <= 0) return;
+    batch.used = static_cast<std::size_t>(got);
     const std::uint64_t started = nanoseconds(CLOCK_MONOTONIC);
     const std::int64_t now_ms = static_cast<std::int64_t>(nanoseconds(CLOCK_REALTIME) / 1'000'000);
     std::size_t replies = 0;
@@ -137,7 +150,7 @@ void Worker::serve(int family, int fd, Batch& batch) {
       Query query;
       const Answered answered = answer(packet, query, now_ms, batch.replies[replies].data());
       if (answered.bytes == 0) {
-        hand_up(family, batch.peers[i], message, packet);
+        hand_up(socket, batch.peers[i], message, packet);
         continue;
       }
       turn_around(message, nullptr);
@@ -180,8 +193,10 @@ Answered Worker::answer(std::span<const std::uint8_t> packet, Query& query, std:
   return {build_reply(*entry, query, {now_ms, data_.table.serial()}, random_, out), entry->counter};
 }
 
-void Worker::hand_up(int family, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet) {
+void Worker::hand_up(const Socket& socket, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet) {
+  const int family = socket.family;
   PacketHead head{};
+  head.local = socket.address;
   head.bytes = static_cast<std::uint16_t>(packet.size());
   head.listener = listener_;
   head.family = family == AF_INET ? 4 : 6;

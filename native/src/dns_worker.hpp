@@ -64,8 +64,16 @@ class UpQueue {
   bool awake_ = false;
 };
 
-/// Opens a UDP socket for one family. On failure errno and `syscall` say why.
-UniqueFd open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall);
+struct Socket {
+  int family = 0;
+  UniqueFd fd;
+  /// Bound to one address, which replies leave from without being told, and which it is.
+  bool has_own_address = false;
+  std::array<std::uint8_t, 16> address{};
+};
+
+/// Opens a UDP socket for one family; `host` empty: all addresses. On failure errno and `syscall` say why.
+Socket open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall);
 /// Sends one reply as `head` says. @returns 0 or an errno
 int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet);
 
@@ -84,7 +92,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
   ~Worker() { stop(); }
 
-  void add_socket(int family, UniqueFd fd) { sockets_.emplace_back(family, std::move(fd)); }
+  void add_socket(Socket socket) { sockets_.push_back(std::move(socket)); }
   /// @returns false when there is no room for another reader or no descriptor
   bool start();
   void stop();
@@ -95,10 +103,10 @@ class Worker {
  private:
   struct Batch;
   void run();
-  void serve(int family, int fd, Batch& batch);
+  void serve(const Socket& socket, Batch& batch);
   /// Writes a reply to `packet`. @returns its size and counter; size 0: nobody here knows
   Answered answer(std::span<const std::uint8_t> packet, Query& query, std::int64_t now_ms, std::uint8_t* out);
-  void hand_up(int family, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet);
+  void hand_up(const Socket& socket, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet);
   void count(std::uint16_t slot, const Query& query, std::size_t sizes[2], int family);
 
   Data data_;
@@ -106,7 +114,7 @@ class Worker {
   Counters& counters_;
   std::function<void()> wake_;
   std::uint8_t listener_;
-  std::vector<std::pair<int, UniqueFd>> sockets_;
+  std::vector<Socket> sockets_;
   UniqueFd stop_;
   std::thread thread_;
   std::uint64_t random_ = 0;
