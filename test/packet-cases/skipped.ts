@@ -8,7 +8,7 @@ const NO_ACCEPT =
   "no iptables rules are written, and an accept of nftables does not override another table's drop";
 
 /** Reasons by id; a twin has that of its case. */
-const SKIPPED_IN_IPVS: ReadonlyMap<string, string> = new Map([
+export const SKIPPED_IN_IPVS: ReadonlyMap<string, string> = new Map([
   ["etpl-hcnp", NO_ACCEPT],
   ["etpl-pod-extip", OWN_CLIENTS],
   ["etpl-pod-lb", OWN_CLIENTS],
