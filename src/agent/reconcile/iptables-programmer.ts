@@ -149,7 +149,7 @@ export class IptablesProgrammer {
     this.#needsRecompile = false;
     const isTooMuch = this.driver.variant === "nft" && list.length > MANY_UNITS;
     if (!isFull && !isRecompiled && !isTooMuch) {
-      if ((await this.#restore(staged.input)).kind === "restored") return [];
+      if ((await this.#restore(staged.input())).kind === "restored") return [];
       this.#counters.partial++;
     }
     return this.#full(list, staged);
@@ -184,7 +184,7 @@ export class IptablesProgrammer {
     const refused: RefusedUnit[] = [];
     await this.#halves(list, refused);
     // A refused input may have written its first table.
-    if (refused.length > 0) await this.#restore(this.#compiler.stage([]).input);
+    if (refused.length > 0) await this.#restore(this.#compiler.stage([]).input());
     return refused;
   }
 
@@ -192,7 +192,7 @@ export class IptablesProgrammer {
     const [first] = list;
     if (first === undefined) return;
     const staged = this.#compiler.stage(list);
-    const result = await this.#restore(staged.input);
+    const result = await this.#restore(staged.input());
     if (result.kind === "restored") return;
     staged.reject();
     if (list.length === 1) {

@@ -32,10 +32,18 @@ interface Programmed {
   readonly rules: CompiledUnit;
 }
 
+interface Before {
+  readonly key: string;
+  readonly before: Programmed | undefined;
+}
+
 /** Belief was moved to what units become. */
 export interface StagedUnits {
-  /** Input that writes the units' own chains where they differ, and the shared chains whole. */
-  readonly input: RestoreInput;
+  /**
+   * Writes the units' own chains where they differ, and the shared chains whole: a few lines of every unit. To be asked for
+   * before anything else is staged.
+   */
+  input(): RestoreInput;
   /** Takes the belief back. Only the latest one staged can be. */
   reject(): void;
   /** Takes the belief about one of the units back. */
@@ -121,34 +129,20 @@ export class IptablesCompiler {
     for (const [key, { unit }] of this.#units) this.#set(key, this.#compile(unit));
   }
 
-  /** Moves the belief to what units become. Cost of the input: the changed units, and a few lines of every unit. */
+  /** Moves the belief to what units become. Cost: the changed units. */
   stage(changes: readonly UnitChange[]): StagedUnits {
-    const writer = new RestoreWriter();
-    const undo: { readonly key: string; readonly before: Programmed | undefined }[] = [];
-    const removed: string[] = [];
-    const written: { readonly key: string; readonly chain: OwnChain }[] = [];
+    const undo: Before[] = [];
     // Nothing is programmed yet: what size it will be can be known before any rule is written.
     if (this.#units.size === 0) {
       const endpoints = changes.reduce((sum, { unit }) => sum + (unit === undefined ? 0 : sizeOf(unit)), 0);
       this.#isLarge = endpoints > LARGE_CLUSTER_ENDPOINTS;
     }
     for (const { key, unit } of changes) {
-      const before = this.#units.get(key);
-      const after = unit === undefined ? undefined : this.#compile(unit);
-      undo.push({ key, before });
-      this.#set(key, after);
-      const old = new Map(before?.rules.chains.map((chain) => [chain.name, chain.rules]));
-      for (const chain of after?.rules.chains ?? []) {
-        if (!equalRules(old.get(chain.name), chain.rules)) written.push({ key, chain });
-        old.delete(chain.name);
-      }
-      for (const name of old.keys()) removed.push(name);
+      undo.push({ key, before: this.#units.get(key) });
+      this.#set(key, unit === undefined ? undefined : this.#compile(unit));
     }
-    this.#shared(writer);
-    for (const { key, chain } of written) this.#ownChain(writer, key, chain);
-    for (const name of removed) writer.remove("nat", name);
     return {
-      input: writer.finish(),
+      input: () => this.#changedInput(undo),
       reject: () => {
         for (const { key, before } of undo.reverse()) this.#set(key, before);
       },
@@ -156,6 +150,22 @@ export class IptablesCompiler {
         for (const { key, before } of undo) if (key === wanted) this.#set(key, before);
       },
     };
+  }
+
+  #changedInput(changed: readonly Before[]): RestoreInput {
+    const writer = new RestoreWriter();
+    this.#shared(writer);
+    const removed: string[] = [];
+    for (const { key, before } of changed) {
+      const old = new Map(before?.rules.chains.map((chain) => [chain.name, chain.rules]));
+      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+        if (!equalRules(old.get(chain.name), chain.rules)) this.#ownChain(writer, key, chain);
+        old.delete(chain.name);
+      }
+      for (const name of old.keys()) removed.push(name);
+    }
+    for (const name of removed) writer.remove("nat", name);
+    return writer.finish();
   }
 
   /** What differs between belief and what the tables hold: missing jumps, chains that are not as they should be, stale ones. */
@@ -229,9 +239,11 @@ export class IptablesCompiler {
 
   /** Chains of service ports that no unit asks for. */
   #stale(saved: SavedState): readonly string[] {
+    const found = [...saved.nat.chains].filter(isServiceChain);
+    if (found.length === 0) return [];
     const wanted = new Set<string>();
     for (const { rules } of this.#units.values()) for (const { name } of rules.chains) wanted.add(name);
-    return [...saved.nat.chains].filter((chain) => isServiceChain(chain) && !wanted.has(chain));
+    return found.filter((chain) => !wanted.has(chain));
   }
 
   #guard(writer: RestoreWriter, saved: SavedState): void {

@@ -2,12 +2,15 @@
  * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
  * Source: facts/kube-proxy-behaviour.md section 2.1.
  */
+import { Buffer } from "node:buffer";
 import { PROTOCOL_NUMBERS } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";
 import { sha256 } from "./sha256.ts";
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const HASH_CHARACTERS = 16;
+/** Reused: a hash is made in one go, as one flat string. */
+const CODES = Buffer.alloc(HASH_CHARACTERS);
 
 /** Chains of one service port; everything that begins so is ours, and stale when nothing asks for it. */
 export const SERVICE_PREFIXES = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-"] as const;
@@ -50,15 +53,14 @@ export function portLabel(shape: Pick<UnitShape, "namespace" | "service" | "port
 /** First 16 characters of the base32 form (RFC 4648) of the SHA-256 of `text`: its first 80 bits. */
 export function chainHash(text: string): string {
   const words = sha256(text);
-  let hash = "";
   for (let i = 0; i < HASH_CHARACTERS; i++) {
     const at = i * 5;
     const word = words[at >> 5] ?? 0;
     const over = (at & 31) + 5 - 32;
     const value = over <= 0 ? word >>> -over : (word << over) | ((words[(at >> 5) + 1] ?? 0) >>> (32 - over));
-    hash += BASE32[value & 31] ?? "";
+    CODES[i] = BASE32.charCodeAt(value & 31);
   }
-  return hash;
+  return CODES.toString("latin1");
 }
 
 /** The part of a service port's chain names behind the prefix. */

@@ -25,17 +25,28 @@ function rotate(word: number, bits: number): number {
 /** Reused: a hash is made in one go. */
 const WORDS = new Int32Array(64);
 
+/** Reused for short texts: names of chains have no more than a few hundred bytes. */
+const SHORT = Buffer.alloc(1024);
+
+/** The text as whole blocks, with the end mark and its length in bits. */
 function padded(text: string): Buffer {
   const length = Buffer.byteLength(text);
-  const bytes = Buffer.alloc(((length + 8) >> 6) * 64 + 64);
+  const size = ((length + 8) >> 6) * 64 + 64;
+  const bytes = size <= SHORT.length ? SHORT.subarray(0, size) : Buffer.alloc(size);
   bytes.write(text);
+  bytes.fill(0, length);
   bytes[length] = 0x80;
-  bytes.writeUInt32BE(length * 8, bytes.length - 4);
+  bytes.writeUInt32BE(length * 8, size - 4);
   return bytes;
 }
 
 function schedule(bytes: Buffer, offset: number): void {
-  for (let i = 0; i < 16; i++) WORDS[i] = bytes.readInt32BE(offset + i * 4);
+  for (let i = 0, at = offset; i < 16; i++, at += 4)
+    WORDS[i] =
+      ((bytes[at] ?? 0) << 24) |
+      ((bytes[at + 1] ?? 0) << 16) |
+      ((bytes[at + 2] ?? 0) << 8) |
+      (bytes[at + 3] ?? 0);
   for (let i = 16; i < 64; i++) {
     const a = WORDS[i - 15] ?? 0;
     const b = WORDS[i - 2] ?? 0;
