@@ -30,6 +30,9 @@ import {
 } from "./pools.ts";
 import type { Random } from "./random.ts";
 
+/** Fewer would seldom want the same. */
+const FEWEST_SERVICES = 9;
+
 /** @returns what was done, or `undefined` when the cluster has nothing to do it to */
 export type Change = (cluster: Cluster, random: Random) => string | undefined;
 
@@ -73,7 +76,8 @@ function sliceFamily(slice: SliceJson): Family {
 }
 
 export const createService: Change = (cluster, random) => {
-  const name = random.pick(SERVICE_NAMES);
+  const free = SERVICE_NAMES.filter((one) => !cluster.services.has(one));
+  const name = random.pick(free.length === 0 || random.once(4) ? SERVICE_NAMES : free);
   const had = cluster.services.has(name) ? "replace" : "create";
   const service = randomService(random, name);
   cluster.services.set(name, service);
@@ -85,7 +89,7 @@ export const createService: Change = (cluster, random) => {
 
 const deleteService: Change = (cluster, random) => {
   const service = anyService(cluster, random);
-  if (service === undefined || cluster.services.size < 5) return undefined;
+  if (service === undefined || cluster.services.size < FEWEST_SERVICES) return undefined;
   const name = nameOf(service);
   cluster.services.delete(name);
   // The controller deletes the slices a little later.
@@ -113,7 +117,9 @@ const deleteSlice: Change = (cluster, random) => {
 const steal: Change = (cluster, random) => {
   const [thief, victim] = random.take([...cluster.services.values()], 2);
   if (thief === undefined || victim === undefined) return undefined;
-  const who = `${nameOf(thief)} takes from ${nameOf(victim)}`;
+  // The same address alone is no collision: it takes the same port as well.
+  if (!random.once(3)) thief.spec.ports = structuredClone(victim.spec.ports);
+  const who = `${nameOf(thief)} takes from ${nameOf(victim)} ${portsText(thief)} and`;
   switch (random.below(4)) {
     case 0: {
       const { clusterIP, clusterIPs } = victim.spec;
@@ -132,12 +138,16 @@ const steal: Change = (cluster, random) => {
       thief.ingress = structuredClone(victim.ingress);
       return `${who} load-balancer addresses`;
     }
-    default: {
-      thief.spec.ports = structuredClone(victim.spec.ports);
-      return `${who} ports ${JSON.stringify(thief.spec.ports)}`;
-    }
+    default:
+      return `${who} no address`;
   }
 };
+
+function portsText({ spec }: ServiceJson): string {
+  return spec.ports
+    .map(({ protocol = "TCP", port, nodePort = 0 }) => `${protocol}/${port}/${nodePort}`)
+    .join(" ");
+}
 
 /** Both in one batch: each gains what the other loses. */
 const swap: Change = (cluster, random) => {
@@ -237,7 +247,8 @@ const CHANGES: readonly (readonly [weight: number, change: Change])[] = [
     2,
     onService("health check port", (s, random) => (s.spec.healthCheckNodePort = random.pick(HEALTH_PORTS))),
   ],
-  [5, onService("who proxies it", setProxy)],
+  [3, onService("who proxies it", setProxy)],
+  [4, giveBack],
   [8, onSlice("endpoints", resize)],
   [8, onSlice("conditions", changeConditions)],
   [4, onSlice("hints", changeHints)],
@@ -270,18 +281,25 @@ function setNodePorts(service: ServiceJson, random: Random): unknown {
   return service.spec.ports.map((port) => port.nodePort);
 }
 
-/** Labels, headless and ExternalName take a service out of our hands; the next such change gives it back. */
+function isOthers({ spec, metadata }: ServiceJson): boolean {
+  return spec.type === "ExternalName" || spec.clusterIP === "None" || Object.keys(metadata.labels).length > 0;
+}
+
+/** A service that was taken out of our hands comes back. */
+function giveBack(cluster: Cluster, random: Random): string | undefined {
+  const others = [...cluster.services.values()].filter(isOthers);
+  if (others.length === 0) return undefined;
+  const service = random.pick(others);
+  const { spec, metadata } = service;
+  metadata.labels = {};
+  if (spec.type === "ExternalName") spec.type = "ClusterIP";
+  if (spec.clusterIP === "None") delete spec.clusterIP;
+  return `${nameOf(service)} comes back to us`;
+}
+
+/** Labels, headless and ExternalName take a service out of our hands. */
 function setProxy(service: ServiceJson, random: Random): unknown {
   const { spec, metadata } = service;
-  if (spec.type === "ExternalName" || spec.clusterIP === "None" || Object.keys(metadata.labels).length > 0) {
-    metadata.labels = {};
-    if (spec.type === "ExternalName") spec.type = "ClusterIP";
-    if (spec.clusterIP === "None") {
-      delete spec.clusterIP;
-      spec.clusterIPs = (spec.clusterIPs ?? []).filter((ip) => ip !== "None");
-    }
-    return "us";
-  }
   switch (random.below(4)) {
     case 0:
       metadata.labels = { "service.kubernetes.io/service-proxy-name": random.pick(["", "another"]) };

@@ -27,10 +27,10 @@ export function randomFamilies(random: Random): Family[] {
 
 /** Ports with different names, and each pair of protocol and number once, as the API demands. */
 export function randomPorts(random: Random): PortJson[] {
-  const names = random.take(PORT_NAMES, random.pick([1, 1, 2, 3]));
+  const names = random.take(PORT_NAMES, random.pick([1, 2, 2, 3]));
   const taken = new Set<string>();
   return names.flatMap((name) => {
-    const protocol = random.pick([undefined, "TCP", ...PROTOCOLS] as const);
+    const protocol = random.pick([undefined, "TCP", "TCP", ...PROTOCOLS] as const);
     const port = random.pick(PORTS);
     const identity = `${protocol ?? "TCP"} ${port}`;
     if (taken.has(identity)) return [];
@@ -40,7 +40,7 @@ export function randomPorts(random: Random): PortJson[] {
         port,
         ...(name === "" && random.once(2) ? {} : { name }),
         ...(protocol === undefined ? {} : { protocol }),
-        ...(random.once(2) ? { nodePort: random.pick(NODE_PORTS) } : {}),
+        ...(random.once(3) ? {} : { nodePort: random.pick(NODE_PORTS) }),
       },
     ];
   });

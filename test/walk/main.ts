@@ -45,7 +45,9 @@ async function main(): Promise<number> {
   } finally {
     await walk.close(isGood);
   }
-  const { changes, restarts, traced, connections, freshStarts } = walk.counts;
+  const { changes, restarts, traced, connections, freshStarts, conflicts, verdicts } = walk.counts;
+  const outcomes = Object.entries(verdicts).map(([verdict, count]) => `${verdict} ${count}`);
+  say(`packets by outcome: ${outcomes.join(", ")}; lost claims, summed over steps: ${conflicts}`);
   const seconds = ((Date.now() - started) / 1000).toFixed(0);
   say(
     `${isGood ? "passed" : "failed"}: ${name}, seed ${seed}, ${walk.counts.steps} steps with ${changes} changes and ${restarts} restarts, ${traced} packets traced, ${connections} real connections, ${freshStarts} fresh starts compared, ${seconds} s`,

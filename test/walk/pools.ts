@@ -26,8 +26,8 @@ const range = (count: number, at: (i: number) => string): readonly string[] =>
   Array.from({ length: count }, (_, i) => at(i));
 
 export const CLUSTER_IPS = {
-  ip: range(7, (i) => `10.96.0.${i + 1}`),
-  ip6: range(7, (i) => `fd00:10:96::${i + 1}`),
+  ip: range(4, (i) => `10.96.0.${i + 1}`),
+  ip6: range(4, (i) => `fd00:10:96::${i + 1}`),
 } as const;
 /** Never given to a service: one inside the ServiceCIDRs, one outside of everything. */
 export const UNALLOCATED = { ip: "10.96.0.200", ip6: "fd00:10:96::200" } as const;
@@ -35,13 +35,13 @@ export const ELSEWHERE = { ip: "198.18.9.9", ip6: "2001:db8:77::9" } as const;
 
 /** External and load-balancer addresses; the last is the node's own, the one before a cluster address. */
 export const EXTERNAL_IPS = {
-  ip: ["198.18.0.1", "198.18.0.2", "198.18.0.3", "10.96.0.7", NODE.ip],
-  ip6: ["2001:db8:99::1", "2001:db8:99::2", "2001:db8:99::3", "fd00:10:96::7", NODE.ip6],
+  ip: ["198.18.0.1", "198.18.0.2", "198.18.0.3", "10.96.0.4", NODE.ip],
+  ip6: ["2001:db8:99::1", "2001:db8:99::2", "2001:db8:99::3", "fd00:10:96::4", NODE.ip6],
 } as const;
 
 /** The second port is a node port as well: on the node's own address both meanings are possible. */
-export const PORTS = [80, 30_001, 53, 443] as const;
-export const NODE_PORTS = [30_000, 30_001, 30_002, 30_003] as const;
+export const PORTS = [80, 30_001, 53] as const;
+export const NODE_PORTS = [30_000, 30_001, 30_002] as const;
 export const HEALTH_PORTS = [32_000, 32_001] as const;
 export const TARGET_PORTS = [8080, 8081, 9090] as const;
 export const PORT_NAMES = ["", "web", "dns"] as const;
@@ -62,7 +62,7 @@ export const SOURCE_RANGES = {
 /** Numbers of endpoints at which the size class of a frontend changes. */
 export const SIZES = [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 30] as const;
 export const WEIGHTS = [0, 1, 1, 2, 3, 7, 100, 256] as const;
-export const SERVICE_NAMES = range(10, (i) => `${i % 2 === 0 ? "ns1" : "ns2"}/svc${i}`);
+export const SERVICE_NAMES = range(12, (i) => `${i % 2 === 0 ? "ns1" : "ns2"}/svc${i}`);
 export const CREATION_TIMES = [
   undefined,
   "2026-01-01T00:00:00Z",

@@ -16,7 +16,7 @@ import { copyOf, objectsText } from "./cluster.ts";
 import { KernelRules } from "./kernel.ts";
 import { TOPOLOGY, WalkNetwork } from "./network.ts";
 import { difference, normalise } from "./normalise.ts";
-import type { Expected, Mode, Packet, WalkConfig } from "./oracle.ts";
+import type { Expected, Mode, Packet, Verdict, WalkConfig } from "./oracle.ts";
 import { Oracle } from "./oracle.ts";
 import { type Destination, destinations, packetsTo } from "./packets.ts";
 import { NODE, NODE_NAME, SERVICE_CIDRS } from "./pools.ts";
@@ -40,6 +40,10 @@ export interface WalkCounts {
   traced: number;
   connections: number;
   freshStarts: number;
+  /** Frontends that somebody wanted in vain, summed over the steps. */
+  conflicts: number;
+  /** Packets by what became of them. */
+  readonly verdicts: Record<Verdict, number>;
 }
 
 /** The message tells the whole story. */
@@ -47,7 +51,7 @@ export class WalkFailed extends Error {
   override readonly name = "WalkFailed";
 }
 
-const FIRST_SERVICES = 7;
+const FIRST_SERVICES = 9;
 /** A step in so many has several changes in one batch. */
 const BATCHED = 4;
 /** The agent is stopped and started again once in so many steps. */
@@ -84,6 +88,8 @@ export class Walk {
     traced: 0,
     connections: 0,
     freshStarts: 0,
+    conflicts: 0,
+    verdicts: { BACKEND: 0, REJECT: 0, DROP: 0, NONE: 0, ACCEPT: 0 },
   };
   readonly #options: WalkOptions;
   readonly #changes: Random;
@@ -180,16 +186,20 @@ export class Walk {
     const { mode, variant } = this.#options;
     const listing = await this.#network.listing(mode, variant);
     const oracle = new Oracle(this.#cluster, this.#config);
-    const wrong: string[] = [];
-    try {
-      const rules = new KernelRules(mode, listing, this.#config.nodeAddresses);
-      for (const to of destinations(before, this.#cluster, this.#config, { isAll, random: this.#looks }))
-        for (const packet of this.#packets(oracle, to)) wrong.push(...this.#trace(rules, oracle, packet));
-    } catch (error) {
-      wrong.push(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
-    }
-    wrong.push(...(await this.#refusals(oracle)));
+    const wrong = [...this.#traceAll(listing, oracle, before, isAll), ...(await this.#refusals(oracle))];
     if (wrong.length > 0) this.#fail(wrong, listing);
+  }
+
+  #traceAll(listing: readonly string[], oracle: Oracle, before: Cluster, isAll: boolean): readonly string[] {
+    const how = { isAll, random: this.#looks };
+    try {
+      const rules = new KernelRules(this.#options.mode, listing, this.#config.nodeAddresses);
+      return destinations(before, this.#cluster, this.#config, how).flatMap((to) =>
+        this.#packets(oracle, to).flatMap((packet) => this.#trace(rules, oracle, packet)),
+      );
+    } catch (error) {
+      return [error instanceof Error ? `${error.name}: ${error.message}` : String(error)];
+    }
   }
 
   #packets(oracle: Oracle, to: Destination): readonly Packet[] {
@@ -206,6 +216,7 @@ export class Walk {
     const wrong: string[] = [];
     const follow = (memory: Memory, wanted: Expected): Trace => {
       this.counts.traced++;
+      for (const verdict of wanted.verdicts.slice(0, 1)) this.counts.verdicts[verdict]++;
       const trace = rules.trace(packet, memory);
       const why = compare(wanted, trace, this.#options.mode);
       const who = memory.knownIn === undefined ? "" : `, client known in ${memory.knownIn}`;
@@ -234,6 +245,7 @@ export class Walk {
   async #refusals(oracle: Oracle): Promise<readonly string[]> {
     const refused = await this.#agent.refused();
     const conflicts = new Set<string>();
+    this.counts.conflicts += oracle.claims.conflicts.size;
     const wrong: string[] = [];
     for (const { object, reason, field, message } of refused) {
       if (reason === "FrontendConflict") conflicts.add(`${object.namespace}/${object.name} ${field}`);
@@ -276,6 +288,9 @@ export class Walk {
       const fresh = await network.listing(mode, variant);
       const lines = difference(normalise(mode, walked), normalise(mode, fresh));
       if (lines.length > 0) this.#fail(["the kernel's state is not that of a fresh start", ...lines], walked);
+      const oracle = new Oracle(this.#cluster, this.#config);
+      const wrong = this.#traceAll(fresh, oracle, this.#cluster, true);
+      if (wrong.length > 0) this.#fail(["of a fresh start:", ...wrong], fresh);
     } finally {
       await agent.stop();
       network.close();
