@@ -24,8 +24,8 @@ suite("stateful: what the agent writes", () => {
   let other: FixtureService;
 
   before(async () => {
-    // Iptables mode looks at its canary once a syncPeriod.
-    scene = new Scene(["general", "affinity"], MODE === "iptables" ? { iptables: { syncPeriod: "3s" } } : {});
+    // Iptables mode looks at its canary once a syncPeriod, ipvs mode at virtual servers and addresses.
+    scene = new Scene(["general", "affinity"], MODE === "nftables" ? {} : { [MODE]: { syncPeriod: "3s" } });
     web = scene.fixture("general", "svc1");
     other = scene.fixture("general", "svc2");
     await scene.listen(other.endpoints, "TCP", 80);
@@ -73,6 +73,10 @@ suite("stateful: what the agent writes", () => {
   test("rules-flushed", async () => {
     assert.ok(await reaches());
     inNode("nft", ["flush", "ruleset"]);
+    if (MODE === "ipvs") {
+      inNode("ipvsadm", ["-C"]);
+      inNode("ip", ["link", "del", "kube-ipvs0"]);
+    }
     if (MODE === "iptables") {
       for (const tool of ["iptables-legacy", "iptables"]) {
         for (const table of ["nat", "filter", "mangle"]) {
@@ -96,6 +100,18 @@ suite("stateful: what the agent writes", () => {
       assert.ok(lines.length > 0, "nothing was written");
       const foreign = lines.filter((line) => !/172\.30\.0\.42|10\.180\.2\.1/.test(line));
       assert.deepEqual(foreign, [], "only what belongs to the changed service");
+    } else if (MODE === "ipvs") {
+      const lines = () => inNode("ipvsadm", ["-S", "-n"]).split("\n");
+      const had = new Set(lines());
+      await change();
+      const has = new Set(lines());
+      const changed = [...had, ...has].filter((line) => !had.has(line) || !has.has(line));
+      assert.ok(changed.length > 0, "nothing was written");
+      assert.deepEqual(
+        changed.filter((line) => !line.includes("172.30.0.42")),
+        [],
+        "only what belongs to the changed service",
+      );
     } else {
       assert.ok((await reaches()) && (await reachesOther()));
       const before = [counted(web), counted(other)];
@@ -131,7 +147,7 @@ suite("stateful: what the agent writes", () => {
       );
       assert.equal(count(), before);
     });
-  } else {
+  } else if (MODE === "iptables") {
     test("chains of a deleted service go in the restore that leads traffic away", async () => {
       const own = () => inNode(SAVE, ["-t", "nat"]).match(/^:KUBE-(SVC|SVL|SEP|EXT|FW)-/gm)?.length ?? 0;
       await scene.apply([scene.fixture("affinity")]);

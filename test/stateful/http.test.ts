@@ -138,7 +138,7 @@ suite("http: before the first sync", () => {
  */
 async function hold(scene: Scene): Promise<() => void> {
   if (scene.mode === "iptables" && variantUnderTest() === "legacy") return holdLock(scene);
-  const table = scene.mode === "iptables" ? "nat" : "nodeplane";
+  const table = { iptables: "nat", nftables: "nodeplane", ipvs: "nodeplane-ipvs" }[scene.mode];
   const holder = scene.network.namespaces.spawn("node", "nft", ["-i"], {
     stdio: ["pipe", "ignore", "inherit"],
   });
