@@ -12,10 +12,13 @@ namespace {
 constexpr std::uint16_t kA = 1;
 constexpr std::uint16_t kCname = 5;
 constexpr std::uint16_t kSoa = 6;
+constexpr std::uint16_t kNs = 2;
 constexpr std::uint16_t kPtr = 12;
 constexpr std::uint16_t kTxt = 16;
 constexpr std::uint16_t kAaaa = 28;
 constexpr std::uint16_t kSrv = 33;
+constexpr std::uint16_t kOpt = 41;
+constexpr std::uint16_t kDs = 43;
 constexpr std::size_t kMaxAliases = 10;
 constexpr std::uint32_t kMaxSoaTtl = 300;
 constexpr std::uint32_t kVersionTtl = 28'800;
@@ -33,6 +36,11 @@ struct Subject {
   std::size_t left = 0;
   [[nodiscard]] std::size_t zone_at() const { return offset + labels.starts[left]; }
 };
+
+/// Of the zone above (DS), of no data at all (0, OPT), or about more than one type (ANY, transfers).
+bool is_for_chain(std::uint16_t type) {
+  return type == kDs || type == 0 || type == kOpt || (type >= 128 && type <= 255);
+}
 
 const Route* route_of(const Config& config, std::uint8_t listener, const Labels& labels) {
   for (const Route& route : config.routes[listener]) {
@@ -123,6 +131,7 @@ class Reply {
       case Found::kEmpty:
         break;
       case Found::kApex:
+        if (query_.type == kNs) return false;
         if (query_.type == kSoa) {
           soa();
           answers_++;
@@ -132,7 +141,9 @@ class Reply {
         if (query_.type == kTxt) version();
         break;
       case Found::kPod:
-        if (query_.type == kA) address(subject_.offset, {finding.address.data(), 4});
+        if (query_.type == (finding.address_bytes == 4 ? kA : kAaaa)) {
+          address(subject_.offset, {finding.address.data(), finding.address_bytes});
+        }
         break;
       case Found::kPointer:
         if (!reverse(finding)) return missing_or_left();
@@ -282,10 +293,9 @@ class Reply {
     bool is_there = false;
     for (const bool own : {true, false}) {
       for (std::size_t i = 0; i < count; i++) {
-        const bool has_own = units[i]->kind == UnitKind::kService && (units[i]->flags & kHeadless) == 0;
         for (const Node& node : units[i]->nodes()) {
           const bool is_own = node.text_bytes == 0;
-          if (is_own != own || (is_own && !has_own) || !has(*units[i], node, wanted)) continue;
+          if (is_own != own || (node.flags & kNoReverse) != 0 || !has(*units[i], node, wanted)) continue;
           is_there = true;
           if (query_.type == kPtr) pointer_to(*units[i], node);
         }
@@ -348,8 +358,7 @@ class Reply {
 
 Answered answer_from_names(const Names& names, const Query& query, std::uint8_t listener, std::uint32_t serial,
                            std::uint64_t& random, std::uint8_t* out) {
-  const auto type = std::find(kTypes.begin(), kTypes.end(), query.type);
-  if (type == kTypes.end()) return {};
+  if (is_for_chain(query.type)) return {};
   const Config& config = names.config();
   if (config.routes[listener].empty()) return {};
   Labels labels;
@@ -358,6 +367,7 @@ Answered answer_from_names(const Names& names, const Query& query, std::uint8_t 
   if (route == nullptr || route->view == nullptr || !names.is_on(route->view->id)) return {};
   Reply reply(names, query, *route, serial, random, out);
   if (!reply.write(config, listener, labels)) return {};
+  const auto type = std::find(kTypes.begin(), kTypes.end() - 1, query.type);
   const auto& slots = route->slots[static_cast<std::size_t>(type - kTypes.begin())];
   return {reply.end(), slots[reply.is_missing() ? 1 : 0]};
 }

@@ -19,8 +19,8 @@ namespace nodeplane::dns {
 
 inline constexpr std::size_t kMaxViews = 256;
 inline constexpr std::uint8_t kNoView = 255;
-/// Types that have counters; other types are left to the chain. src/dns/engine/name-routes.ts has the same.
-inline constexpr std::array<std::uint16_t, 9> kTypes = {1, 28, 33, 12, 5, 16, 6, 65, 15};
+/// Types that have counters of their own; the last is for all others. src/drivers/udp-engine/driver.ts has the same.
+inline constexpr std::array<std::uint16_t, 12> kTypes = {1, 28, 33, 12, 5, 16, 6, 65, 15, 2, 64, 0};
 
 enum class PodMode : std::uint8_t { kDisabled = 0, kInsecure = 1, kLeft = 2 };
 enum RouteFlag : std::uint8_t { kRecursive = 1, kShuffles = 2 };

@@ -1,6 +1,10 @@
 // Layer native. See dns_finding.hpp.
 #include "dns_finding.hpp"
 
+#include <arpa/inet.h>
+
+#include <cstring>
+
 namespace nodeplane::dns {
 namespace {
 
@@ -23,28 +27,35 @@ int nibble_of(std::span<const std::uint8_t> digits) {
   return digits[0] >= 'a' && digits[0] <= 'f' ? digits[0] - 'a' + 10 : -1;
 }
 
-/// `10-1-2-3`. Other spellings of addresses are left to the chain, which knows IPv6 too.
-Finding pod_address(std::span<const std::uint8_t> label) {
-  Finding finding{.kind = Found::kPod, .address_bytes = 4};
-  std::size_t start = 0;
-  std::size_t part = 0;
-  bool is_v4 = true;
-  for (std::size_t i = 0; i <= label.size(); i++) {
-    if (i < label.size() && label[i] != '-') {
-      const bool is_hex = (label[i] >= '0' && label[i] <= '9') || (label[i] >= 'a' && label[i] <= 'f');
-      if (!is_hex) return simply(Found::kMissing);
+/// Four groups of one to three digits: IPv4, whatever the numbers.
+bool looks_like_v4(std::span<const std::uint8_t> label) {
+  std::size_t digits = 0;
+  std::size_t dashes = 0;
+  for (const std::uint8_t octet : label) {
+    if (octet == '-') {
+      if (digits == 0) return false;
+      digits = 0;
+      dashes++;
       continue;
     }
-    const int octet = octet_of(label.subspan(start, i - start));
-    if (octet < 0 || part > 3) {
-      is_v4 = false;
-    } else {
-      finding.address[part] = static_cast<std::uint8_t>(octet);
-    }
-    part++;
-    start = i + 1;
+    if (octet < '0' || octet > '9' || ++digits > 3) return false;
   }
-  return is_v4 && part == 4 ? finding : simply(Found::kLeft);
+  return dashes == 3 && digits > 0;
+}
+
+/// `10-1-2-3`, `fd00--5`. Spellings of IPv6 that inet_pton does not take are left to the chain.
+Finding pod_address(std::span<const std::uint8_t> label) {
+  Finding finding{.kind = Found::kPod};
+  std::array<char, 64> text{};
+  const bool is_v4 = looks_like_v4(label);
+  for (std::size_t i = 0; i < label.size(); i++) {
+    const bool is_hex = (label[i] >= '0' && label[i] <= '9') || (label[i] >= 'a' && label[i] <= 'f');
+    if (label[i] != '-' && !is_hex) return simply(Found::kMissing);
+    text[i] = label[i] != '-' ? static_cast<char>(label[i]) : is_v4 ? '.' : ':';
+  }
+  finding.address_bytes = is_v4 ? 4 : 16;
+  if (inet_pton(is_v4 ? AF_INET : AF_INET6, text.data(), finding.address.data()) == 1) return finding;
+  return simply(is_v4 ? Found::kMissing : Found::kLeft);
 }
 
 Finding find_pod(const Names& names, const View& view, const Labels& labels, std::size_t left) {
@@ -54,6 +65,15 @@ Finding find_pod(const Names& names, const View& view, const Labels& labels, std
   if (names.find(view.id, labels.part(left - 2, left - 1)) == nullptr) return simply(Found::kMissing);
   if (left == 2) return simply(Found::kEmpty);
   return left == 3 ? pod_address(labels.label(0)) : simply(Found::kMissing);
+}
+
+/// `ZONE.pin._zone` and `ZONE.prefer._zone` of zones without endpoints: what stands under `*`.
+const Node* any_zone(const Unit& unit, const Labels& labels, std::size_t below) {
+  if (!labels.is(below - 1, "_zone")) return nullptr;
+  std::array<std::uint8_t, 2 + 64 + 64> wire{1, '*'};
+  const auto tail = labels.part(below - 2, below);
+  std::memcpy(wire.data() + 2, tail.data(), tail.size());
+  return unit.find({wire.data(), 2 + tail.size()});
 }
 
 Finding find_service(const Names& names, const View& view, const Labels& labels, std::size_t left) {
@@ -69,8 +89,8 @@ Finding find_service(const Names& names, const View& view, const Labels& labels,
     return left == 3 ? Finding{.kind = Found::kAlias, .unit = unit} : simply(Found::kMissing);
   }
   const std::size_t below = left - 3;
-  if (below > 0 && (unit->flags & kZonal) != 0 && labels.is(below - 1, "_zone")) return simply(Found::kLeft);
   const Node* node = unit->find(labels.part(0, below));
+  if (node == nullptr && below > 2 && (unit->flags & kZonal) != 0) node = any_zone(*unit, labels, below);
   if (node == nullptr) return simply(Found::kMissing);
   return Finding{.kind = Found::kNode, .unit = unit, .node = node};
 }

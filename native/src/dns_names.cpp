@@ -47,8 +47,7 @@ Unit* Names::look(std::uint8_t view, std::span<const std::uint8_t> key) const {
 
 const Unit* Names::find(std::uint8_t view, std::span<const std::uint8_t> key) const { return look(view, key); }
 
-/// Addresses that have reverse names: those of nodes, and of the service itself unless they are its endpoints'. Of a unit
-/// that is left to the chain all.
+/// Addresses that have reverse names; of a unit that is left to the chain all.
 template <typename Visit>
 void Names::each_address(const Unit& unit, Visit visit) const {
   const auto all = [&](std::size_t v4_at, std::size_t v4_count, std::size_t v6_at, std::size_t v6_count) {
@@ -57,7 +56,7 @@ void Names::each_address(const Unit& unit, Visit visit) const {
   };
   if (unit.kind == UnitKind::kLeft) return all(0, unit.v4_count, 0, unit.v6_count);
   for (const Node& node : unit.nodes()) {
-    if (node.text_bytes == 0 && (unit.flags & kHeadless) != 0) continue;
+    if ((node.flags & kNoReverse) != 0) continue;
     all(node.v4_at, node.v4_count, node.v6_at, node.v6_count);
   }
 }

@@ -15,13 +15,15 @@
 namespace nodeplane::dns {
 
 enum class UnitKind : std::uint8_t { kNamespace = 0, kService = 1, kAlias = 2, kLeft = 3 };
-/// Addresses of the service itself are those of its endpoints; names below `_zone` are left to the chain.
-enum UnitFlag : std::uint8_t { kHeadless = 1, kZonal = 2 };
+/// Zones that no node has are answered from `*`.
+enum UnitFlag : std::uint8_t { kZonal = 1 };
+/// SRV records are left to the chain; the addresses are those of other nodes, whose names they lead back to.
+enum NodeFlag : std::uint8_t { kSrvLeft = 1, kNoReverse = 2 };
 
 struct Node {
   std::uint32_t text_at;
   std::uint8_t text_bytes;
-  /// 1: the SRV records are left to the chain.
+  /// NodeFlag
   std::uint8_t flags;
   std::uint8_t weight;
   std::uint8_t pad;
@@ -33,7 +35,6 @@ struct Node {
   std::uint16_t srv_count;
 };
 static_assert(sizeof(Node) == 20);
-inline constexpr std::uint8_t kSrvLeft = 1;
 
 /// Port, the node that is the target, and whether it is the first record with that target.
 struct Srv {

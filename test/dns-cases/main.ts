@@ -46,11 +46,16 @@ async function main(): Promise<number> {
       for (const problem of problems) process.stdout.write(`  ${problem}\n`);
     },
   });
-  const handedUp = results.filter((result) => result.answeredBy === "chain").map(({ entry }) => entry.name);
-  const byEngine = results.filter((result) => result.answeredBy === "engine").length;
+  const named = (by: string): string =>
+    results
+      .filter(({ answeredBy }) => answeredBy === by)
+      .map(({ entry }) => entry.name)
+      .join(" ");
+  const count = (by: string): number => results.filter(({ answeredBy }) => answeredBy === by).length;
   if (path !== "chain") {
     process.stdout.write(
-      `native engine answered ${byEngine}, handed up ${handedUp.length}: ${handedUp.join(" ")}\n`,
+      `native engine answered ${count("engine")}; learned from the chain ${count("learned")}: ${named("learned")}; ` +
+        `handed up ${count("chain")}: ${named("chain")}\n`,
     );
   }
   const failed = results.filter((result) => result.problems.length > 0).length;

@@ -1,6 +1,6 @@
 /**
- * Both ways a resolver answers over UDP: the first time a question comes the plugin chain answers, the second time the
- * native engine, where it can. Its counter says whether it did; the two answers must be equal.
+ * Both ways a resolver answers over UDP: the native engine, where it can, and the plugin chain. The engine's counter says who
+ * did; the two answers must be equal.
  */
 import { formatRcode, TYPE } from "../../src/codec/dns/constants.ts";
 import type { DnsMessage, ResourceRecord } from "../../src/codec/dns/message.ts";
@@ -23,9 +23,9 @@ export async function engineAnswers(resolver: ResolverProcess): Promise<number> 
 const ENGINE_TYPES: readonly string[] = ["A", "AAAA", "SRV", "PTR", "CNAME"];
 
 /**
- * True for questions that the engine has to answer itself: of the cluster's zones, without other plugins, complete data.
- * A name of the server itself, an alias that leads out of the cluster, a reply that does not fit and pods that are looked up
- * belong to the chain.
+ * True for questions that the engine has to answer itself, the first time too: of the cluster's zones, without other plugins,
+ * complete data. A name of the server itself, an alias that leads out of the cluster, a reply that does not fit, pods that are
+ * looked up and inner nodes of the reverse tree belong to the chain.
  */
 export function belongsToEngine({
   opts = {},
@@ -45,6 +45,7 @@ export function belongsToEngine({
   if (rcode !== "NOERROR" && rcode !== "NXDOMAIN") return false;
   if (/(^|\.)dns\.[^.]+\.[^.]+\.?$/.test(name) || (name.includes(".pod.") && opts.pods === "verified"))
     return false;
+  if (name.endsWith(".in-addr.arpa.") && name.split(".").length < 7) return false;
   return !answer.some((record) => JSON.stringify(record).includes("CNAME")) || qtype === "CNAME";
 }
 

@@ -1,18 +1,22 @@
 /** Plays cases: one resolver for all that share a set-up, each case over every transport that it leaves open. */
+import type { DnsMessage } from "../../src/codec/dns/message.ts";
 import type { DnsCase } from "./case-file.ts";
-import { ask, type Seen, type Transport } from "./client.ts";
+import { ask, type Transport } from "./client.ts";
 import { differences } from "./compare.ts";
 import { corefileFor, flagsFor, setupKey } from "./corefile.ts";
 import { belongsToEngine, compareReplies, engineAnswers, type Path } from "./paths.ts";
 import { type ResolverProcess, startResolver } from "./resolver-process.ts";
 import { startUpstream } from "./upstream-stub.ts";
 
+/** The native engine by itself; it again what the chain had said; the chain each time. */
+type AnsweredBy = "engine" | "learned" | "chain";
+
 export interface CaseResult {
   readonly entry: DnsCase;
   /** `transport: difference`, empty when the case passed. */
   readonly problems: readonly string[];
   /** Over UDP; absent where the engine was off or the case is not for UDP. */
-  readonly answeredBy?: "engine" | "chain";
+  readonly answeredBy?: AnsweredBy;
 }
 
 export interface RunOptions {
@@ -82,14 +86,13 @@ async function runCase(entry: DnsCase, resolver: ResolverProcess, options: RunOp
   const problems: string[] = [];
   for (const transport of named === undefined ? transportsOf(entry, options) : [named]) {
     try {
-      const seen = await ask(entry, transport, port);
-      if (options.path !== "engine" || transport !== "udp") {
-        problems.push(...differences(entry, transport, seen).map((text) => `${transport}: ${text}`));
+      if (transport !== "udp" || options.path === "chain") {
+        problems.push(...differences(entry, transport, await ask(entry, transport, port)));
+        continue;
       }
-      if (transport !== "udp" || options.path === "chain") continue;
-      const second = await askAgain(entry, resolver, options.path === "both" ? seen : undefined);
-      answeredBy = second.answeredBy;
-      problems.push(...second.problems.map((text) => `udp, second time (${second.answeredBy}): ${text}`));
+      const seen = await askEngine(entry, resolver, options.path);
+      answeredBy = seen.answeredBy;
+      problems.push(...seen.problems.map((text) => `udp (${seen.answeredBy}): ${text}`));
     } catch (error) {
       problems.push(`${transport}: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -97,23 +100,39 @@ async function runCase(entry: DnsCase, resolver: ResolverProcess, options: RunOp
   return { entry, problems, ...(answeredBy === undefined ? {} : { answeredBy }) };
 }
 
-/** The question once more, for the engine. */
-async function askAgain(
-  entry: DnsCase,
-  resolver: ResolverProcess,
-  first: Seen | undefined,
-): Promise<{ readonly problems: readonly string[]; readonly answeredBy: "engine" | "chain" }> {
-  const before = await engineAnswers(resolver);
-  const seen = await ask(entry, "udp", resolver.port);
-  const answeredBy = (await engineAnswers(resolver)) > before ? "engine" : "chain";
-  const problems = [...differences(entry, "udp", seen)];
-  const [chain] = first?.messages ?? [];
-  const [engine] = seen?.messages ?? [];
-  if (chain !== undefined && engine !== undefined && answeredBy === "engine")
-    problems.push(...compareReplies(chain, engine));
-  if (answeredBy === "chain" && belongsToEngine(entry))
-    problems.push("the engine should have answered itself");
+interface EngineSeen {
+  readonly problems: readonly string[];
+  readonly answeredBy: AnsweredBy;
+}
+
+/** The question twice: what the engine does not know by itself it may have learned from the chain the second time. */
+async function askEngine(entry: DnsCase, resolver: ResolverProcess, path: Path): Promise<EngineSeen> {
+  const start = await engineAnswers(resolver);
+  const first = await ask(entry, "udp", resolver.port);
+  const middle = await engineAnswers(resolver);
+  const second = await ask(entry, "udp", resolver.port);
+  const end = await engineAnswers(resolver);
+  const answeredBy = middle > start ? "engine" : end > middle ? "learned" : "chain";
+  const problems = [...differences(entry, "udp", first), ...differences(entry, "udp", second)];
+  if (path === "both" && answeredBy !== "chain") {
+    // Over TCP it is always the chain that answers.
+    const byChain = answeredBy === "engine" ? await ask(entry, "tcp", resolver.port) : first;
+    const [chain] = byChain?.messages ?? [];
+    const [engine] = second?.messages ?? [];
+    // The question over TCP has no EDNS unless the case says so.
+    if (chain !== undefined && engine !== undefined) {
+      const ours = answeredBy === "engine" && chain.edns === undefined ? withoutEdns(engine) : engine;
+      problems.push(...compareReplies(chain, ours));
+    }
+  }
+  if (answeredBy !== "engine" && belongsToEngine(entry))
+    problems.push("the engine should have answered the first question itself");
   return { problems, answeredBy };
+}
+
+function withoutEdns({ edns, ...message }: DnsMessage): DnsMessage {
+  void edns;
+  return message;
 }
 
 /** Transfers go over TCP only. */

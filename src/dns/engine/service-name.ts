@@ -37,12 +37,8 @@ export function serviceName(view: ClusterView, id: number, entry: ShownService):
   const nodes = new Nodes(view, slices);
   if (isHeadless && nodes.endpointEntries.length === 0 && !slices.some((slice) => slice.endpoints.length > 0))
     return undefined;
-  const base = {
-    view: id,
-    key: [entry.name, entry.namespace],
-    isHeadless,
-    isZonal: view.options.zonal && isHeadless,
-  };
+  const isZonal = view.options.zonal && isHeadless;
+  const base = { view: id, key: [entry.name, entry.namespace], isZonal };
   if (service.kind === "external-name") {
     const target = parseName(service.externalName) ?? ".";
     return { ...base, kind: "alias", target, nodes: nodes.finish() };
@@ -68,25 +64,61 @@ export function serviceName(view: ClusterView, id: number, entry: ShownService):
     if (node.entries.length === 0)
       node.entries = entriesOf((port) => port.name === name && port.protocol === protocol);
   }
+  if (base.isZonal) addZones(nodes, slices);
   return { ...base, kind: "service", target: "", nodes: nodes.finish(isHeadless) };
+}
+
+/** `ZONE.pin._zone`, `ZONE.prefer._zone`; `*` stands for zones without endpoints. */
+function addZones(nodes: Nodes, slices: readonly DnsSlice[]): void {
+  nodes.node(["_zone"]);
+  nodes.node(["pin", "_zone"]);
+  nodes.node(["prefer", "_zone"]);
+  nodes.node(["*", "pin", "_zone"]);
+  const endpoints = slices.flatMap((slice) => slice.endpoints);
+  const all = nodes.node(["*", "prefer", "_zone"]);
+  all.addresses.push(...new Set(endpoints.map(({ address }) => address)));
+  all.entries = nodes.endpointEntries.map(({ entry }) => entry);
+  for (const zone of new Set(endpoints.map((endpoint) => endpoint.zone))) {
+    if (zone === "") continue;
+    const here = new Set(
+      endpoints.filter((endpoint) => endpoint.zone === zone).map(({ address }) => address),
+    );
+    const entries = nodes.endpointEntries.filter(({ zone: own }) => own === zone).map(({ entry }) => entry);
+    const pin = nodes.node([...zone.split("."), "pin", "_zone"]);
+    pin.addresses.push(...here);
+    pin.entries = entries;
+    const prefer = nodes.node([...zone.split("."), "prefer", "_zone"]);
+    // A family that is not there falls back on its own.
+    for (const isV6 of [false, true]) {
+      const own = [...here].filter((address) => address.includes(":") === isV6);
+      prefer.addresses.push(
+        ...(own.length > 0 ? own : all.addresses.filter((a) => a.includes(":") === isV6)),
+      );
+    }
+    prefer.entries = entries;
+  }
 }
 
 /** A name that the engine cannot hold; its addresses are named, so that reverse names are left to the chain as well. */
 export function leftName(view: ClusterView, id: number, entry: ShownService): EngineName {
   const endpoints = view.slices(entry).flatMap((slice) => slice.endpoints.map(({ address }) => address));
-  const node = { labels: [], addresses: [...entry.service.clusterIPs, ...endpoints], services: NO_SERVICES };
+  const node = {
+    labels: [],
+    addresses: [...entry.service.clusterIPs, ...endpoints],
+    hasReverse: true,
+    services: NO_SERVICES,
+  };
   const key = [entry.name, entry.namespace];
-  return { view: id, kind: "left", key, isHeadless: false, isZonal: false, target: "", nodes: [node] };
+  return { view: id, kind: "left", key, isZonal: false, target: "", nodes: [node] };
 }
 
 export function namespaceName(id: number, name: string): EngineName {
-  const none = { isHeadless: false, isZonal: false, target: "", nodes: [] };
-  return { view: id, kind: "namespace", key: [name], ...none };
+  return { view: id, kind: "namespace", key: [name], isZonal: false, target: "", nodes: [] };
 }
 
 class Nodes {
   readonly root: Draft = { labels: [], addresses: [], entries: [] };
-  readonly endpointEntries: { readonly of: DnsPort; readonly entry: Entry }[] = [];
+  readonly endpointEntries: { readonly of: DnsPort; readonly zone: string; readonly entry: Entry }[] = [];
   readonly #drafts = new Map<string, Draft>([["", this.root]]);
   hasUnderscore = false;
   /** Two endpoints of different names have one address. */
@@ -108,7 +140,7 @@ class Nodes {
         for (const of of slice.ports) {
           const entry = { target, port: of.port, address };
           target.entries.push(entry);
-          this.endpointEntries.push({ of, entry });
+          this.endpointEntries.push({ of, zone: endpoint.zone, entry });
         }
       }
     }
@@ -129,8 +161,9 @@ class Nodes {
     const made = new Map<Draft, { -readonly [K in keyof EngineNode]: EngineNode[K] }>();
     for (const draft of this.#drafts.values()) {
       const isAll = isUnion && draft === this.root;
+      const hasReverse = !isAll && draft.labels.at(-1) !== "_zone";
       const addresses = isAll ? (this.#shared ? [...this.#seen] : "all") : draft.addresses;
-      made.set(draft, { labels: draft.labels, addresses, services: NO_SERVICES });
+      made.set(draft, { labels: draft.labels, addresses, hasReverse, services: NO_SERVICES });
     }
     for (const [draft, node] of made) {
       if (draft.entries.length > 0) node.services = services(draft.entries, made);

@@ -33,8 +33,8 @@ export interface EngineAnswer {
   readonly expiresMs?: number;
 }
 
-/** Query types whose answers the engine can make of names; those of other types it has to learn. */
-export const NAME_TYPES: readonly number[] = [1, 28, 33, 12, 5, 16, 6, 65, 15];
+/** Query types that the engine counts apart where it answers from names; 0 stands for all others. */
+export const NAME_TYPES: readonly number[] = [1, 28, 33, 12, 5, 16, 6, 65, 15, 2, 64, 0];
 /** How names of one `kubernetes` block are answered. Zones are absolute and in lower case. */
 export interface EngineView {
   /** 0 to 254. */
@@ -64,7 +64,7 @@ export interface EngineName {
   readonly kind: "namespace" | "service" | "alias" | "left";
   /** Labels: service and namespace, or the namespace alone. */
   readonly key: readonly string[];
-  readonly isHeadless: boolean;
+  /** Zones that no node names are answered from the nodes of `*`. */
   readonly isZonal: boolean;
   /** Of an alias, absolute. */
   readonly target: string;
@@ -74,8 +74,10 @@ export interface EngineName {
 export interface EngineNode {
   /** Below the name; none for the name itself. */
   readonly labels: readonly string[];
-  /** `all`: those of all other nodes. */
+  /** `all`: those of all nodes that have reverse names. */
   readonly addresses: readonly IpAddress[] | "all";
+  /** The addresses lead back to this name. */
+  readonly hasReverse: boolean;
   /** `left`: to the chain. Targets are nodes of the same name. */
   readonly services:
     | "left"

@@ -8,9 +8,9 @@ const HEAD_BYTES = 16;
 const NODE_BYTES = 20;
 const SRV_BYTES = 4;
 const KINDS = { namespace: 0, service: 1, alias: 2, left: 3 } as const;
-const FLAG_HEADLESS = 1;
-const FLAG_ZONAL = 2;
+const FLAG_ZONAL = 1;
 const NODE_FLAG_LEFT = 1;
+const NODE_FLAG_NO_REVERSE = 2;
 const FIRST_OF_TARGET = 0x8000;
 const MAX_NODES = 0x7fff;
 const MAX_POOL = 0xffff;
@@ -66,10 +66,13 @@ class Pools {
 
   constructor(nodes: readonly Placed[]) {
     const index = new Map(nodes.map(({ node }, i) => [node, i]));
-    // `all` is known when the others are there.
-    this.ranges = nodes.map(({ node }) => [...this.#addresses(node), ...this.#services(node, index)]);
+    this.ranges = nodes.map(() => []);
+    // Those with reverse names first, one behind the other: together they are what `all` means.
+    for (const [i, { node }] of nodes.entries()) if (node.hasReverse) this.ranges[i] = this.#addresses(node);
+    const all = [0, this.v4.length, 0, this.v6.length];
     for (const [i, { node }] of nodes.entries()) {
-      if (node.addresses === "all") this.ranges[i]?.splice(0, 4, 0, this.v4.length, 0, this.v6.length);
+      if (!node.hasReverse) this.ranges[i] = node.addresses === "all" ? [...all] : this.#addresses(node);
+      this.ranges[i]?.push(...this.#services(node, index));
     }
   }
 
@@ -102,7 +105,7 @@ function write(
   const out = Buffer.allocUnsafe(size + text.texts.length);
   out[0] = name.view;
   out[1] = KINDS[name.kind];
-  out[2] = (name.isHeadless ? FLAG_HEADLESS : 0) | (name.isZonal ? FLAG_ZONAL : 0);
+  out[2] = name.isZonal ? FLAG_ZONAL : 0;
   out[3] = text.key.length;
   for (const [i, count] of [nodes.length, v4.length, v6.length, srv.length / 2].entries()) {
     out.writeUInt16LE(count, 4 + 2 * i);
@@ -113,7 +116,8 @@ function write(
   for (const [i, { node, wire }] of nodes.entries()) {
     out.writeUInt32LE(textAt, at);
     out[at + 4] = wire.length;
-    out[at + 5] = node.services === "left" ? NODE_FLAG_LEFT : 0;
+    out[at + 5] =
+      (node.services === "left" ? NODE_FLAG_LEFT : 0) | (node.hasReverse ? 0 : NODE_FLAG_NO_REVERSE);
     out[at + 6] = node.services === "left" ? 0 : node.services.weight;
     out[at + 7] = 0;
     at += 8;

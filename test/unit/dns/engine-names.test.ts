@@ -30,7 +30,7 @@ const OPTIONS: readonly string[] = [
   "labels kept=yes",
 ];
 const STEPS = 10;
-const TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "TXT", "SOA", "HTTPS", "MX"];
+const TYPES = ["A", "AAAA", "SRV", "PTR", "CNAME", "TXT", "SOA", "HTTPS", "MX", "NS", "HINFO"];
 const LABELS = [
   "",
   "_http._tcp.",
@@ -43,7 +43,15 @@ const LABELS = [
   "one.",
   "pod-1.",
 ];
-const ZONAL = ["_zone.", "pin._zone.", "a.pin._zone.", "b.prefer._zone.", "a.odd._zone."];
+const ZONAL = [
+  "_zone.",
+  "pin._zone.",
+  "a.pin._zone.",
+  "b.prefer._zone.",
+  "c.pin._zone.",
+  "c.d.prefer._zone.",
+  "a.odd._zone.",
+];
 
 function namesOf(): readonly string[] {
   const dashed = ADDRESSES.map((address) => `${address.replaceAll(/[.:]/g, "-")}.`);
@@ -213,17 +221,17 @@ function spelled(name: string, random: (below: number) => number): string {
 /** Where the chain must be asked: what depends on more than the services and namespaces. */
 function isForChain(name: string, type: string, chain: DnsMessage, options: string): boolean {
   const lower = name.toLowerCase();
-  const isNumber = /^[0-9a-f-]+\.[a-z]+\.pod\./.test(lower) && !/^\d+-\d+-\d+-\d+\./.test(lower);
-  const isOdd = lower.startsWith("010-") || lower.startsWith("10-1-2-256.") || isNumber;
+  // Spellings of IPv6 that only the chain reads.
+  const isOdd = /^[0-9a-f-]+\.[a-z]+\.pod\./.test(lower) && !/^\d+-\d+-\d+-\d+\./.test(lower);
+  const isApex = type === "NS" && ["cluster.local.", "in-addr.arpa."].includes(lower);
   const isAlias =
     chain.answers.some((record) => record.type === 5) || (chain.rcode === 2 && type !== "CNAME");
-  const isZonal = options.includes("zonal") && lower.includes("_zone.");
   const isFallthrough = options.includes("fallthrough") && chain.rcode !== 0;
   // Endpoints of one name in slices with different ports.
   const isSplit =
     type === "SRV" &&
     chain.answers.some(({ data }) => /^(?:zero|one)\./.test(formatData(data).split(" ")[3] ?? ""));
-  return isSplit || isOdd || (isAlias && type !== "CNAME") || isZonal || isFallthrough || chain.truncated;
+  return isSplit || isApex || isOdd || (isAlias && type !== "CNAME") || isFallthrough || chain.truncated;
 }
 
 for (const options of OPTIONS) {
