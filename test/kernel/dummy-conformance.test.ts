@@ -63,6 +63,10 @@ if (insideNamespace()) {
     const abort = new AbortController();
     network.watch(() => heard++, abort.signal);
     await driver.commit([change("add")("10.96.0.1"), change("add")("fd00::1")]);
+    const shown = execFileSync("ip", ["-6", "-o", "address", "show", "dev", "np-other"], {
+      encoding: "utf8",
+    });
+    assert.match(shown, /fd00::1\/128 .*preferred_lft 0sec/, "nothing takes it as its source by itself");
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal(heard, 0);
     assert.deepEqual(await network.refresh(), before);

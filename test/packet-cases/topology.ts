@@ -133,6 +133,10 @@ export class PacketTopology {
 
   /** Makes `address` local to the node without being one of its addresses, as cloud guests do; returns the undoing. */
   holdOnNode(address: string): () => void {
+    const flag = address.includes(":") ? "-6" : "-4";
+    const shown = this.namespaces.run("node", "ip", flag, "route", "show", "table", "local", host(address));
+    // In ipvs mode the node holds service addresses anyway.
+    if (shown.trim() !== "") return () => {};
     const route = `route add local ${host(address)} dev lo`;
     this.namespaces.batch([`${route}`], "node");
     return () => this.namespaces.batch([`${route.replace("add", "del")}`], "node");

@@ -18,10 +18,12 @@ const RTM = {
 } as const;
 const FLAG = { request: 0x1, ack: 0x4, excl: 0x200, create: 0x400, dump: 0x300 } as const;
 const IFLA = { name: 3, linkInfo: 18, kind: 1 } as const;
-const IFA = { address: 1, local: 2 } as const;
+const IFA = { address: 1, local: 2, cacheInfo: 6 } as const;
 const AF = { ip: 2, ip6: 10 } as const;
 /** No duplicate address detection: the address is for this node alone and must work at once. */
 const IFA_F_NODAD = 0x02;
+/** Never preferred, valid for ever: no connection of the node, and no masquerade, takes it as its source by itself. */
+const NEVER_PREFERRED = new Uint8Array(16).fill(0xff, 4, 8);
 const LINK_HEADER_BYTES = 16;
 const ADDRESS_HEADER_BYTES = 8;
 
@@ -76,6 +78,7 @@ export function encodeAddressChange(
   for (let i = 0; i < 4; i++) writer.bytes[at + 4 + i] = (index >>> (8 * i)) & 0xff;
   writer.raw(IFA.local, bytes);
   writer.raw(IFA.address, bytes);
+  if (quiet !== 0) writer.raw(IFA.cacheInfo, NEVER_PREFERRED);
   writer.endMessage();
 }
 
