@@ -6,12 +6,14 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ipFamily, parseIp } from "../../src/model/ip.ts";
+import { KernelRules, readListing } from "../walk/kernel.ts";
 import { AgentUnderTest } from "./agent.ts";
 import type { Case, CaseFile, Expectation, Mode, Protocol } from "./case-file.ts";
 import { expectationText, judge, outcomesText } from "./judge.ts";
 import { NetProbe, type Outcomes } from "./netprobe.ts";
 import { PATIENCE } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
+import { tracedFailure } from "./traced.ts";
 
 /** Attempts for a case that expects several backends, one, or none. */
 const ATTEMPTS = { several: 240, severalRaw: 64, one: 24, none: 6 };
@@ -119,9 +121,20 @@ class Player {
     const services = this.#options.file.fixtures.get(first?.fixture ?? "") ?? [];
     this.#network.route(services);
     await agent.apply(services, first?.zone);
+    const rules = await this.#kernelRules(cases);
     const alone = cases.filter((item) => this.#changesNetwork(item));
-    await Promise.all(cases.filter((item) => !alone.includes(item)).map((item) => this.#play(item)));
-    for (const item of alone) await this.#play(item);
+    await Promise.all(cases.filter((item) => !alone.includes(item)).map((item) => this.#play(item, rules)));
+    for (const item of alone) await this.#play(item, rules);
+  }
+
+  /** What the kernel says that it holds, for modes whose rules can be traced. */
+  async #kernelRules(cases: PlayOptions["cases"]): Promise<KernelRules | undefined> {
+    const { mode, variant } = this.#options;
+    if (mode === "ipvs") return undefined;
+    const listing = await readListing(this.#network.netns("node"), mode, variant);
+    // Cases that make an address the node's own hold it only while they are played.
+    const held = cases.filter((item) => this.#isHeld(item)).flatMap(({ packet }) => packet.src ?? []);
+    return new KernelRules(mode, listing, [...this.#network.nodeAddresses(), ...held]);
   }
 
   #isLoopback(address: string): boolean {
@@ -132,15 +145,20 @@ class Player {
   #changesNetwork({ packet, expect }: Case): boolean {
     // A ping is to no port: nothing opens the INPUT chain for it.
     if (expect?.result === "ACCEPT" && packet.proto !== "ICMP") return true;
-    const foreign =
+    return this.#isHeld({ packet }) || (this.#isLoopback(packet.dst) && !packet.from.startsWith("node"));
+  }
+
+  /** The node sends it by an address that is not its own. */
+  #isHeld({ packet }: Pick<Case, "packet">): boolean {
+    return (
       packet.from.startsWith("node") &&
       packet.src !== undefined &&
       !this.#isLoopback(packet.src) &&
-      !this.#network.nodeAddresses().includes(packet.src);
-    return foreign || (this.#isLoopback(packet.dst) && !packet.from.startsWith("node"));
+      !this.#network.nodeAddresses().includes(packet.src)
+    );
   }
 
-  async #play(item: PlayOptions["cases"][number]): Promise<void> {
+  async #play(item: PlayOptions["cases"][number], rules: KernelRules | undefined): Promise<void> {
     const { packet } = item;
     let undo: (() => void) | undefined;
     let failure: string | undefined;
@@ -154,6 +172,7 @@ class Player {
             : this.#network.holdOnNode(packet.src ?? packet.dst);
       }
       failure = await this.#attempt(item);
+      if (rules !== undefined) failure ??= tracedFailure(rules, item, this.#sourceOf(item));
     } catch (error) {
       failure = `cannot be played: ${(error as Error).message}`;
     } finally {
@@ -174,7 +193,7 @@ class Player {
 
   async #attempt(item: PlayOptions["cases"][number]): Promise<string | undefined> {
     const { packet, expect } = item;
-    const source = packet.src ?? this.#options.file.topology.addresses[packet.from] ?? "";
+    const source = this.#sourceOf(item);
     const role = this.#roleOf(item);
     if (packet.src !== undefined && (role === "pod" || role === "ext")) {
       this.#network.addClientAddress(role, packet.src);
@@ -200,6 +219,10 @@ class Player {
     });
     if (failure === undefined) return undefined;
     return `expected ${expectationText(expect)}\n  seen     ${outcomesText(outcomes)}\n  ${failure}`;
+  }
+
+  #sourceOf({ packet }: Case): string {
+    return packet.src ?? this.#options.file.topology.addresses[packet.from] ?? "";
   }
 
   #roleOf({ packet, fixture }: Case): string {

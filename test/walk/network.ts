@@ -2,11 +2,10 @@
  * Random walks: the namespaces of a walk. The packet cases' network (node, pod, ext, routers) with two further places for all
  * endpoints: one beside this node, one behind the other router; an address is routed to where the objects say that it is.
  */
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import type { CaseFile, FixtureEndpoint, Topology } from "../packet-cases/case-file.ts";
 import { PacketTopology } from "../packet-cases/topology.ts";
 import type { Cluster } from "./cluster.ts";
+import { readListing } from "./kernel.ts";
 import type { Mode } from "./oracle.ts";
 import {
   ENDPOINTS,
@@ -20,8 +19,6 @@ import {
   SERVICE_CIDRS,
 } from "./pools.ts";
 
-const run = promisify(execFile);
-const MAX_LISTING_BYTES = 256 << 20;
 /** Stand for the two places: the first is beside the node, the second behind the other router. */
 const NEAR = "10.244.2.1";
 const FAR = "10.244.2.2";
@@ -149,16 +146,8 @@ export class WalkNetwork {
     );
   }
 
-  /** The kernel's own listing: one text of nft, or one a family of iptables-save. */
-  async listing(mode: Mode, variant: string | undefined): Promise<readonly string[]> {
-    const exec = async (...command: string[]): Promise<string> => {
-      // Enters the network alone: `ip netns exec` would mount things first, every time.
-      const args = [`--net=/run/netns/${this.topology.netns("node")}`, ...command];
-      return (await run("nsenter", args, { maxBuffer: MAX_LISTING_BYTES })).stdout;
-    };
-    if (mode === "nftables") return [await exec("nft", "-j", "list", "ruleset")];
-    const name = (family: string) => (variant === undefined ? `${family}-save` : `${family}-${variant}-save`);
-    return Promise.all([exec(name("iptables")), exec(name("ip6tables"))]);
+  listing(mode: Mode, variant: string | undefined): Promise<readonly string[]> {
+    return readListing(this.topology.netns("node"), mode, variant);
   }
 
   close(): void {
