@@ -7,6 +7,7 @@ import { TriggerTimes } from "../common/trigger-time.ts";
 import type { Controller, ControllerContext } from "../controller.ts";
 import { type Informer, keyFor } from "../framework/informer.ts";
 import { WorkQueue } from "../framework/work-queue.ts";
+import { AutoTopology } from "./auto-topology.ts";
 import { desiredEndpoints, type NodeFacts } from "./desired.ts";
 import {
   MANAGED_BY_LABEL,
@@ -17,12 +18,10 @@ import {
 } from "./metadata.ts";
 import { planSlices, type SliceProfile } from "./plan.ts";
 import { SLICES, writeSlices } from "./write.ts";
+import { zoneOf } from "./zone-shares.ts";
 
 const BY_SERVICE = "managed slices by service";
-const ZONE_LABEL = "topology.kubernetes.io/zone";
 const WORKERS = 8;
-
-const zoneOf = (node: ApiObject): string => node.metadata.labels?.[ZONE_LABEL] ?? "";
 
 /** Slices that this controller manages, by `namespace/service`. */
 function serviceOfSlice(slice: ApiObject): readonly string[] {
@@ -49,6 +48,7 @@ class EndpointSliceSync {
   readonly #slices: Informer;
   readonly #nodes: Informer;
   readonly #triggerTimes = new TriggerTimes();
+  readonly #topology: AutoTopology;
 
   constructor(context: ControllerContext) {
     this.#context = context;
@@ -56,6 +56,7 @@ class EndpointSliceSync {
     this.#slices = context.informers.get(SLICES);
     this.#nodes = context.informers.get("nodes");
     this.#slices.addIndex(BY_SERVICE, serviceOfSlice);
+    this.#topology = new AutoTopology(this.#services.services, this.#nodes, context.events);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -70,6 +71,7 @@ class EndpointSliceSync {
         for (const slice of [now, old]) for (const key of slice ? serviceOfSlice(slice) : []) queue.add(key);
       }),
       this.#nodes.onChange((now, old) => {
+        for (const key of this.#topology.nodeChanged(now, old)) queue.add(key);
         if (now !== undefined && old !== undefined && zoneOf(now) === zoneOf(old)) return;
         for (const key of this.#services.servicesOnNode((now ?? old)?.metadata.name ?? "")) queue.add(key);
       }),
@@ -83,6 +85,7 @@ class EndpointSliceSync {
     const existing = this.#slices.byIndex(BY_SERVICE, key);
     if (service === undefined || isExternalName(serviceSpec(service))) {
       this.#triggerTimes.forget(key);
+      this.#topology.forget(key);
       await writeSlices(this.#context.client, this.#slices, { create: [], update: [], remove: existing });
       return;
     }
@@ -90,7 +93,8 @@ class EndpointSliceSync {
     const pods = this.#services.podsOf(service);
     const desired = desiredEndpoints(service, pods, (name) => this.#nodeFacts(name));
     const triggerTime = this.#triggerTimes.next(key, service, pods);
-    const writes = planSlices(profileOf(service), desired.groups, existing, triggerTime.text);
+    const groups = this.#topology.apply(service, desired.groups);
+    const writes = planSlices(profileOf(service), groups, existing, triggerTime.text);
     await writeSlices(this.#context.client, this.#slices, writes);
     triggerTime.keep();
   }
