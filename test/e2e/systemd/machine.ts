@@ -95,6 +95,15 @@ export class SystemdMachine {
     }
   }
 
+  /** Asks until it holds. @throws when it does not in time */
+  async until(what: string, timeoutMs: number, holds: () => boolean): Promise<void> {
+    const endMs = Date.now() + timeoutMs;
+    while (!holds()) {
+      if (Date.now() > endMs) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+      await delay(100);
+    }
+  }
+
   close(): void {
     process.off("exit", this.#kill);
     this.#stop();

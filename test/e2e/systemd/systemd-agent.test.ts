@@ -137,11 +137,12 @@ test("a failed liveness probe restarts the unit of the workload, from inside the
   const pid = () => standalone.run("systemctl", "show", "--property=MainPID", "--value", unit);
   const before = pid();
   standalone.run("sh", "-c", "echo gone > /run/workload-is-dead");
-  for (let i = 0; i < 100 && (pid() === before || standalone.state(unit) !== "active"); i++) await delay(100);
-  assert.notEqual(pid(), before);
-  assert.equal(standalone.state(unit), "active");
-  const status = standalone.run("nodeplane", "status");
-  assert.match(status, /ready {5}default\/w {2}10\.244\.0\.9, 1 restarts/);
+  const isRestarted = () => pid() !== before && standalone.state(unit) === "active";
+  await standalone.until("the workload runs again", 30_000, isRestarted);
+  const restarted = /ready {5}default\/w {2}10\.244\.0\.9, 1 restarts/;
+  await standalone.until(`status says ${restarted}`, 20_000, () =>
+    restarted.test(standalone.try("nodeplane", "status").stdout),
+  );
 });
 
 test("a killed agent comes back and changes nothing; a stopped one leaves its rules", async () => {
@@ -164,10 +165,8 @@ test("an agent that hangs is replaced", async () => {
   const pid = () => standalone.run("systemctl", "show", "--property=MainPID", "--value", AGENT);
   const before = pid();
   standalone.run("kill", "-STOP", before);
-  for (let i = 0; i < 100 && (pid() === before || standalone.state(AGENT) !== "active"); i++)
-    await delay(200);
-  assert.notEqual(pid(), before);
-  assert.equal(standalone.state(AGENT), "active");
+  const isReplaced = () => pid() !== before && standalone.state(AGENT) === "active";
+  await standalone.until("another agent runs", 60_000, isReplaced);
 });
 
 test("an agent without a state is not active, and nothing after it starts", async () => {
@@ -175,7 +174,7 @@ test("an agent without a state is not active, and nothing after it starts", asyn
   await unreachable.waitFor(AGENT, "activating", 10_000);
   const status = (): string => unreachable.try("nodeplane", "status").stdout;
   // Its socket is there before its rules; how soon depends on the machine.
-  for (let i = 0; i < 100 && status() === ""; i++) await delay(200);
+  await unreachable.until("the agent tells its status", 30_000, () => status() !== "");
   assert.match(status(), /not ready: rules are not in the kernel yet/);
   await delay(2500);
   assert.equal(unreachable.state(AGENT), "activating");
