@@ -61,8 +61,16 @@ export function ipvsRulesOf(node: NodeConfig, family: IpFamily): readonly NftRul
     ...(isMarkingInternal ? [rule("prerouting", ...internal, mark)] : []),
     rule("output", isNew, jump("guard")),
     rule("output", isNew, jump("refuse")),
-    // The node's own connections have the service address as their source, for it is the node's: no endpoint could answer.
-    rule("output", isNew, lookup(frontend, IPVS_SETS.frontends), mark),
+    // A connection of the node that is bound to no address has the service address as its source: no endpoint could answer.
+    rule("output", isNew, lookup(frontend, IPVS_SETS.frontends), lookup([source], IPVS_SETS.addresses), mark),
+    rule(
+      "output",
+      isNew,
+      lookup(frontend, IPVS_SETS.frontends),
+      lookup(frontend, IPVS_SETS.internal, true),
+      mark,
+    ),
+    ...(isMarkingInternal ? [rule("output", ...internal, mark)] : []),
     rule("input", isNew, jump("refuse")),
     rule(
       "postrouting",
