@@ -216,7 +216,6 @@ class Reply {
 
   void services(const Unit& unit, const Node& node, bool is_aliased) {
     const auto records = unit.srvs().subspan(node.srv_at, node.srv_count);
-    service_at_ = spelled_alike(unit);
     written_.fill({0, 0});
     for (const Srv& record : records) {
       if (writer_.is_full) return;
@@ -224,7 +223,7 @@ class Reply {
       writer_.u16(0);
       writer_.u16(node.weight);
       writer_.u16(record.port);
-      target(unit, record.node());
+      whole_target(unit, record.node());
       writer_.end_data(data);
       answers_++;
     }
@@ -248,35 +247,24 @@ class Reply {
     additionals_++;
   }
 
-  /// Where the name asked for ends in the service's own as we spell it; 0 when it does not.
-  std::size_t spelled_alike(const Unit& unit) const {
-    if (subject_.left < 3) return 0;
-    const std::size_t at = subject_.offset + subject_.labels.starts[subject_.left - 3];
-    const auto key = unit.key();
-    const bool is_alike = std::memcmp(writer_.out + at, key.data(), key.size()) == 0 &&
-                          std::memcmp(writer_.out + at + key.size(), kSvc, sizeof kSvc) == 0;
-    return is_alike ? at : 0;
-  }
-
-  /// A name of the service in the zone as it was asked for, written once and pointed to from then on.
-  void target(const Unit& unit, std::size_t node) {
+  /// A name of the service in the zone as it was asked for. Never compressed: RFC 2782, and c-ares insists.
+  void whole_target(const Unit& unit, std::size_t node) {
     const auto text = unit.text(unit.nodes()[node]);
-    if (text.empty()) return service(unit);
-    auto& memo = written_[node % written_.size()];
-    if (memo.offset != 0 && memo.node == node) return writer_.pointer(memo.offset);
     const std::size_t zone_bytes = subject_.labels.name.size() - subject_.labels.starts[subject_.left];
     if (text.size() + unit.key_bytes + sizeof kSvc + zone_bytes > kMaxName) is_left_ = true;
-    memo = {static_cast<std::uint16_t>(node), static_cast<std::uint16_t>(writer_.at)};
+    auto& memo = written_[node % written_.size()];
+    if (memo.offset == 0) memo = {static_cast<std::uint16_t>(node), static_cast<std::uint16_t>(writer_.at)};
     writer_.octets(text);
-    service(unit);
-  }
-
-  void service(const Unit& unit) {
-    if (service_at_ != 0) return writer_.pointer(service_at_);
-    service_at_ = writer_.at;
     writer_.octets(unit.key());
     writer_.octets(kSvc);
-    writer_.pointer(subject_.zone_at());
+    if (!writer_.is_full) writer_.octets({writer_.out + subject_.zone_at(), zone_bytes});
+  }
+
+  /// The same as an owner: a pointer to where it was written, which may be inside of data.
+  void target(const Unit& unit, std::size_t node) {
+    const auto& memo = written_[node % written_.size()];
+    if (memo.offset != 0 && memo.node == node) return writer_.pointer(memo.offset);
+    whole_target(unit, node);
   }
 
   /// Services that have the address as their own; else endpoints. @returns false when there is none
