@@ -31,6 +31,7 @@ export function tracedFailure(
   const { proto: protocol, dst: destination, port, from } = packet;
   if (protocol === "ICMP") return undefined;
   const trace = rules.trace({
+    device: "",
     from: from.startsWith("node") ? "node" : from.startsWith("ext") ? "ext" : "pod",
     family: destination.includes(":") ? "ip6" : "ip",
     source,

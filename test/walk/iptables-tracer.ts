@@ -183,6 +183,8 @@ export class IptablesTracer {
         return value === packet.protocol.toLowerCase();
       case "-s":
         return isIn(asRange(value), packet.source);
+      case "-i":
+        return value.endsWith("+") ? packet.device.startsWith(value.slice(0, -1)) : packet.device === value;
       case "-d":
         return isIn(asRange(value), branch.destination);
       case "--dport":

@@ -236,6 +236,10 @@ export class NftTracer {
       if (flag === "saddr") return Number(this.#isLocal(this.#packet?.source ?? ""));
       return flag === "daddr" ? Number(this.#isLocal(branch.destination)) : unknown("fib", left);
     }
+    if (isJson(left["meta"]) && left["meta"]["key"] === "iifname" && typeof right === "string") {
+      const device = this.#packet?.device ?? "";
+      return Number(right.endsWith("*") ? device.startsWith(right.slice(0, -1)) : device === right);
+    }
     const value = this.#field(left, branch);
     if (isJson(right) && isJson(right["prefix"])) {
       const { addr, len } = right["prefix"];

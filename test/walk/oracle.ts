@@ -9,13 +9,18 @@ import { addressKey, nodePortKey, settleClaims } from "./oracle-claims.ts";
 import type { OracleEndpoint } from "./oracle-endpoints.ts";
 import { POD_CIDRS } from "./pools.ts";
 
+/** How the agent tells traffic of this node's pods: detectLocalMode. */
+export type Detector =
+  | { readonly kind: "ClusterCIDR" | "none" }
+  | { readonly kind: "BridgeInterface" | "InterfaceNamePrefix"; readonly name: string };
+
 export type Mode = "nftables" | "iptables";
 
 /** The agent's configuration, and what the node has. */
 export interface WalkConfig {
   readonly mode: Mode;
   readonly masqueradeAll: boolean;
-  readonly hasDetector: boolean;
+  readonly detector: Detector;
   /** Empty: the mode's default. */
   readonly nodePortAddresses: readonly string[];
   readonly localhostNodePorts: boolean;
@@ -28,6 +33,8 @@ export interface WalkConfig {
 export interface Packet {
   /** Where it comes from: forwarded by the node, or sent by the node itself. */
   readonly from: "pod" | "ext" | "node";
+  /** By which it comes in; empty where the node sends it itself. */
+  readonly device: string;
   readonly family: Family;
   readonly source: string;
   readonly destination: string;
@@ -122,8 +129,11 @@ export class Oracle {
   }
 
   /** The first range of the family counts. */
-  #isFromPod({ source, family }: Packet): boolean {
-    if (!this.#config.hasDetector) return false;
+  #isFromPod({ source, family, device }: Packet): boolean {
+    const { detector } = this.#config;
+    if (detector.kind === "none") return false;
+    if (detector.kind === "BridgeInterface") return device === detector.name;
+    if (detector.kind === "InterfaceNamePrefix") return device.startsWith(detector.name);
     const range = POD_CIDRS.find((one) => one.includes(":") === (family === "ip6"));
     return range !== undefined && isIn(range, source);
   }
@@ -133,7 +143,7 @@ export class Oracle {
     const { cluster, local } = of.sets;
     const isPod = this.#isFromPod(packet);
     if (kind === "internal") {
-      const masquerade = this.#config.masqueradeAll || (this.#config.hasDetector && !isPod);
+      const masquerade = this.#config.masqueradeAll || (this.#config.detector.kind !== "none" && !isPod);
       return { endpoints: of.internalPolicy === "Local" ? local : cluster, masquerade };
     }
     if (of.externalPolicy === "Cluster") return { endpoints: cluster, masquerade: true };

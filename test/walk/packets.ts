@@ -7,6 +7,7 @@ import { familyOf, PROTOCOLS } from "./cluster.ts";
 import type { Packet, WalkConfig } from "./oracle.ts";
 import {
   CLUSTER_IPS,
+  DEVICES,
   ELSEWHERE,
   EXT,
   EXT_BLOCKED,
@@ -118,17 +119,16 @@ export function destinations(
 export function packetsTo(to: Destination, endpoints: readonly string[]): readonly Packet[] {
   const { family, address: destination, protocol, port } = to;
   const rest = { family, destination, protocol, port };
+  const ext = { from: "ext", device: DEVICES.ext } as const;
   const isLoopback = destination === "127.0.0.1" || destination === "::1";
   const own = isLoopback ? destination : destination === NODE_ALT[family] ? NODE_ALT[family] : NODE[family];
   return [
-    { from: "node", source: own, ...rest },
-    { from: "ext", source: EXT[family], ...rest },
-    { from: "pod", source: POD[family], ...rest },
-    { from: "ext", source: EXT_BLOCKED[family], ...rest },
+    { from: "node", device: "", source: own, ...rest },
+    { ...ext, source: EXT[family], ...rest },
+    { from: "pod", device: DEVICES.pod, source: POD[family], ...rest },
+    { ...ext, source: EXT_BLOCKED[family], ...rest },
     // A load balancer's packet that the node has looped back.
-    ...(destination === EXTERNAL_IPS[family][0]
-      ? [{ from: "ext" as const, source: destination, ...rest }]
-      : []),
-    ...endpoints.map((source): Packet => ({ from: "pod", source, ...rest })),
+    ...(destination === EXTERNAL_IPS[family][0] ? [{ ...ext, source: destination, ...rest }] : []),
+    ...endpoints.map((source): Packet => ({ from: "pod", device: DEVICES.endpoints, source, ...rest })),
   ];
 }

@@ -15,6 +15,9 @@ export const EXT = { ip: "203.0.113.2", ip6: "2600:5200::1" } as const;
 /** Not in any source range that services use. */
 export const EXT_BLOCKED = { ip: "203.0.113.130", ip6: "2600:5200:1::1" } as const;
 
+/** The node's devices: of the client's pod, of the endpoints beside the node, to the outside. */
+export const DEVICES = { pod: "pod", endpoints: "b0", ext: "eth0" } as const;
+
 export const POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"] as const;
 export const SERVICE_CIDRS = [
   ["10.96.0.0/16", "fd00:10:96::/112"],

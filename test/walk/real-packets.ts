@@ -9,7 +9,7 @@ import { expectedText } from "./check.ts";
 import type { WalkNetwork } from "./network.ts";
 import type { Expected, Oracle, Packet } from "./oracle.ts";
 import { type Destination, packetsTo } from "./packets.ts";
-import { NODE } from "./pools.ts";
+import { DEVICES, NODE } from "./pools.ts";
 import type { Random } from "./random.ts";
 
 /** Packets of each kind that one check sends. */
@@ -72,7 +72,13 @@ export class RealPackets {
     const address = text === undefined ? undefined : addressOf(text);
     if (address === undefined || address === NODE.ip || address === NODE.ip6) return all;
     if (this.#network.placeOf(address) !== this.#network.nearby) return all;
-    const packet: Packet = { ...to, destination: to.address, from: "pod", source: address };
+    const packet: Packet = {
+      ...to,
+      destination: to.address,
+      from: "pod",
+      device: DEVICES.endpoints,
+      source: address,
+    };
     return [...all, { packet, expected: oracle.expect(packet), isHairpin: true }];
   }
 

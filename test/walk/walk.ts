@@ -16,10 +16,10 @@ import { copyOf, objectsText } from "./cluster.ts";
 import { KernelRules } from "./kernel.ts";
 import { TOPOLOGY, WalkNetwork } from "./network.ts";
 import { difference, normalise } from "./normalise.ts";
-import type { Expected, Mode, Packet, Verdict, WalkConfig } from "./oracle.ts";
+import type { Detector, Expected, Mode, Packet, Verdict, WalkConfig } from "./oracle.ts";
 import { Oracle } from "./oracle.ts";
 import { type Destination, destinations, packetsTo } from "./packets.ts";
-import { NODE, NODE_NAME, SERVICE_CIDRS } from "./pools.ts";
+import { DEVICES, NODE, NODE_NAME, SERVICE_CIDRS } from "./pools.ts";
 import { Random } from "./random.ts";
 import { packetText, RealPackets } from "./real-packets.ts";
 
@@ -62,12 +62,26 @@ const FRESH_EVERY = 250;
 const NODE_FACTS = { name: NODE_NAME, internalAddresses: [NODE.ip, NODE.ip6] };
 const MOST_LINES = 12;
 
+const DETECTORS: readonly Detector[] = [
+  { kind: "ClusterCIDR" },
+  { kind: "ClusterCIDR" },
+  { kind: "none" },
+  { kind: "InterfaceNamePrefix", name: "po" },
+  { kind: "BridgeInterface", name: DEVICES.pod },
+];
+
+/** Fields of a KubeProxyConfiguration. */
+function interfaceDetector({ kind, name }: Detector & { readonly name: string }): Record<string, unknown> {
+  const field = kind === "BridgeInterface" ? "bridgeInterface" : "interfaceNamePrefix";
+  return { detectLocalMode: kind, detectLocal: { [field]: name } };
+}
+
 /** Settings of the agent, which the seed decides as well. */
 function randomConfig(mode: Mode, random: Random): Omit<WalkConfig, "nodeAddresses"> {
   return {
     mode,
     masqueradeAll: random.once(5),
-    hasDetector: !random.once(5),
+    detector: random.pick(DETECTORS),
     nodePortAddresses: random.pick([
       [],
       [],
@@ -166,17 +180,18 @@ export class Walk {
   /** An agent whose first objects are those of now. */
   #startAgent(network: WalkNetwork): AgentUnderTest {
     const { mode, variant } = this.#options;
-    const { masqueradeAll, hasDetector, localhostNodePorts, nodePortAddresses } = this.#config;
+    const { masqueradeAll, detector, localhostNodePorts, nodePortAddresses } = this.#config;
     const config: AgentConfig = {
       masqueradeAll,
       masqueradeBit: 14,
-      detectLocalMode: hasDetector ? "ClusterCIDR" : "none",
+      detectLocalMode: detector.kind === "none" ? "none" : "ClusterCIDR",
       localhostNodePorts,
       nodePortAddresses,
     };
     const folder = mkdtempSync(join(this.#folder, `agent${this.#agents++}-`));
     const target = variant === undefined ? { mode } : { mode, variant };
-    const agent = new AgentUnderTest(network.topology, TOPOLOGY, config, target, folder);
+    const more = "name" in detector ? interfaceDetector(detector) : {};
+    const agent = new AgentUnderTest(network.topology, TOPOLOGY, config, target, folder, more);
     agent.writeText(this.#text());
     return agent;
   }

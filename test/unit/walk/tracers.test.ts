@@ -9,6 +9,7 @@ import { Random } from "../../walk/random.ts";
 const NODE = ["192.168.0.2"];
 const packet: Packet = {
   from: "pod",
+  device: "pod",
   family: "ip",
   source: "10.244.0.2",
   destination: "10.96.0.1",
