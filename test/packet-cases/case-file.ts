@@ -42,6 +42,8 @@ export interface FixtureEndpoint {
   readonly terminating: boolean;
   readonly hintZones: readonly string[];
   readonly hintNodes: readonly string[];
+  /** Not in files: for tests beside them. */
+  readonly weight?: number;
 }
 
 export interface FixturePort {

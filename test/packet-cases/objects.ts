@@ -1,5 +1,6 @@
 /** Packet cases: a fixture as the Kubernetes objects that the agent reads from its objects folder, one a line. */
 import { ipFamily, parseIp } from "../../src/model/ip.ts";
+import { WEIGHTS_ANNOTATION } from "../../src/model/kubernetes/meta.ts";
 import type { FixtureEndpoint, FixtureService, Topology } from "./case-file.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -44,11 +45,21 @@ function slices(item: FixtureService, nodeName: string): readonly Json[] {
   return groups.map((members, index) => ({
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: metadata(item.namespace, `${item.name}-${index}`, { "kubernetes.io/service-name": item.name }),
+    metadata: {
+      ...metadata(item.namespace, `${item.name}-${index}`, { "kubernetes.io/service-name": item.name }),
+      annotations: weights(members),
+    },
     addressType: members.some((member) => isV6(member.addr)) ? "IPv6" : "IPv4",
     ports: item.ports.map(({ name, targetPort, proto }) => ({ name, port: targetPort, protocol: proto })),
     endpoints: members.map((member) => endpoint(member, nodeName)),
   }));
+}
+
+function weights(members: readonly FixtureEndpoint[]): Readonly<Record<string, string>> {
+  const known = members.flatMap(({ addr, weight }) =>
+    weight === undefined ? [] : [[addr, weight] as const],
+  );
+  return known.length === 0 ? {} : { [WEIGHTS_ANNOTATION]: JSON.stringify(Object.fromEntries(known)) };
 }
 
 function endpoint(item: FixtureEndpoint, nodeName: string): Json {
@@ -69,6 +80,7 @@ function endpoint(item: FixtureEndpoint, nodeName: string): Json {
 export interface NodeFields {
   readonly taints?: readonly string[];
   readonly isDeleting?: boolean;
+  readonly podCIDRs?: readonly string[];
 }
 
 /**
@@ -93,7 +105,10 @@ export function objectsText(
         labels: zone === undefined ? {} : { [zoneLabel]: zone },
         ...(node.isDeleting === true ? { deletionTimestamp: "2026-01-02T00:00:00Z" } : {}),
       },
-      spec: { taints: (node.taints ?? []).map((key) => ({ key, effect: "NoSchedule" })) },
+      spec: {
+        taints: (node.taints ?? []).map((key) => ({ key, effect: "NoSchedule" })),
+        ...(node.podCIDRs === undefined ? {} : { podCIDR: node.podCIDRs[0], podCIDRs: node.podCIDRs }),
+      },
       status: { addresses: nodeAddresses.map((address) => ({ type: "InternalIP", address })) },
     },
     {

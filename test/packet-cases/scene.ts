@@ -87,6 +87,17 @@ export class Flow {
   }
 }
 
+/** What became of connections. */
+export interface Connected {
+  /** Who answered, as `address:port`, sorted, and how often. */
+  readonly backends: readonly string[];
+  readonly counts: ReadonlyMap<string, number>;
+  /** Addresses that backends saw. */
+  readonly clients: readonly string[];
+  /** What else happened. */
+  readonly others: readonly string[];
+}
+
 export class Scene {
   readonly mode = modeUnderTest();
   readonly file: CaseFile;
@@ -188,14 +199,14 @@ export class Scene {
     this.#listeners.clear();
   }
 
-  /** Connects `count` times, one after the other where `count` is 1. @returns who answered, and what else happened */
+  /** Connects `count` times. */
   async connect(
     role: string,
     destination: string,
     port: number,
     count: number,
     more: { readonly source?: string; readonly proto?: Protocol } = {},
-  ): Promise<{ readonly backends: readonly string[]; readonly others: readonly string[] }> {
+  ): Promise<Connected> {
     const outcomes = await this.probe.probe({
       netns: this.network.netns(role),
       proto: more.proto ?? "TCP",
@@ -205,8 +216,13 @@ export class Scene {
       count,
       timeoutMs: 2000,
     });
+    const answers = answersIn(outcomes);
+    const counts = new Map<string, number>();
+    for (const { own, count: answered } of answers) counts.set(own, (counts.get(own) ?? 0) + answered);
     return {
-      backends: [...new Set(answersIn(outcomes).map(({ own }) => own))].sort(),
+      backends: [...counts.keys()].sort(),
+      counts,
+      clients: [...new Set(answers.map(({ peer }) => peer))].sort(),
       others: Object.keys(outcomes).filter((outcome) => !outcome.startsWith("answer backend ")),
     };
   }

@@ -1,6 +1,6 @@
 /**
  * The cases of packet-cases.yaml about flows that exist already, by their ids: live UDP flows from one socket, TCP
- * connections that must go on. NODEPLANE_TEST_MODE chooses the mode.
+ * connections that must go on. NODEPLANE_TEST_MODE and NODEPLANE_TEST_VARIANT choose the mode.
  */
 import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
@@ -136,6 +136,61 @@ suite("stateful: flows", () => {
     await flow.next(/^answer backend 10\.180\.0\.1:8081 /);
     await scene.apply([withEndpoints(service, [remote])]);
     await flow.next(/^answer backend 10\.180\.2\.1:8081 /, SOON_MS);
+  });
+
+  test("a changed target port of the same endpoint moves flows", async () => {
+    const other = {
+      ...dns,
+      ports: dns.ports.map((port) => (port.name === "dns-udp" ? { ...port, targetPort: 54 } : port)),
+    };
+    await scene.listen([local], "UDP", 53);
+    await scene.listen([local], "UDP", 54);
+    await scene.apply([withEndpoints(dns, [local])]);
+    const flow = await scene.flow("pod", "udp", "-", "172.30.0.42", 53);
+    await flow.next(/^answer backend 10\.180\.0\.1:53 /);
+    await scene.apply([withEndpoints(other, [local])]);
+    await flow.next(/^answer backend 10\.180\.0\.1:54 /, SOON_MS);
+  });
+
+  test("a changed service port ends flows to the old one", async () => {
+    const other = {
+      ...dns,
+      ports: dns.ports.map((port) => (port.name === "dns-udp" ? { ...port, port: 5300 } : port)),
+    };
+    await scene.apply([withEndpoints(dns, [local])]);
+    const sink = await scene.flow(scene.network.backendRole(local.addr, true), "sink", local.addr, 53);
+    await scene.flow("pod", "udp", "-", "172.30.0.42", 53);
+    await sink.next(/got/);
+    await scene.apply([withEndpoints(other, [local])]);
+    await eventually("silence at the endpoint", SOON_MS, async () => {
+      const heard = sink.lines.length;
+      await sleep(250);
+      return sink.lines.length === heard;
+    });
+  });
+
+  test("externalTrafficPolicy Local: flows that work stay, those of a lost local endpoint go to the next one", async () => {
+    const service = overUdp(scene.fixture("noeps"));
+    const asLocal = { ...service, spec: { ...service.spec, externalTrafficPolicy: "Local" } };
+    const [next] = scene.fixture("itp_local_some").endpoints;
+    assert.ok(next?.local === true);
+    await scene.listen([local, remote, next], "UDP", 80);
+    await scene.apply([withEndpoints(service, [remote])]);
+    const old = await scene.flow("ext", "udp", "-", "192.168.0.2", 3001);
+    await old.next(/^answer backend 10\.180\.2\.1:80 /);
+    await scene.apply([withEndpoints(asLocal, [local, remote])]);
+    await sleep(700);
+    await old.next(/^answer backend 10\.180\.2\.1:80 /);
+    const flow = await scene.flow("ext", "udp", "-", "192.168.0.2", 3001);
+    await flow.next(/^answer backend 10\.180\.0\.1:80 /);
+    await scene.apply([withEndpoints(asLocal, [remote])]);
+    await eventually("no answer while nobody is local", SOON_MS, async () => {
+      const heard = flow.lines.length;
+      await sleep(250);
+      return flow.lines.length === heard;
+    });
+    await scene.apply([withEndpoints(asLocal, [next, remote])]);
+    await flow.next(/^answer backend 10\.0\.1\.1:80 /, SOON_MS);
   });
 
   test("udp-itp-local-swap", async () => {
