@@ -15,7 +15,9 @@ export type ParsedZone =
 
 /** One record `NAME [TTL] [CLASS] TYPE DATA`, or `undefined` when the line is none. */
 export function parseRecordLine(line: string, defaults: ZoneDefaults): ResourceRecord | undefined {
-  const words = splitWords(line);
+  const [whole = { content: "" }, ...more] = joinLines(line);
+  if (more.some(({ content }) => content.trim() !== "")) return undefined;
+  const words = splitWords(whole.content);
   const owner = resolveName(words?.[0]?.raw, defaults.origin);
   return words === undefined || owner === undefined ? undefined : readRecord(owner, words.slice(1), defaults);
 }

@@ -1,6 +1,6 @@
 /**
- * Layer dns. Zones and server keys as Corefiles write them: `[scheme://]zone[:port]`, zones also as CIDR, which is widened
- * to whole octets or nibbles of the reverse tree.
+ * Layer dns. Zones and server keys as Corefiles write them: `[scheme://]zone[:port]`, zones also as CIDR, which becomes the
+ * zones of whole octets or nibbles of the reverse tree that cover it (10.0.0.0/27: 32 zones of one address).
  */
 import { parseName } from "../../codec/dns/name.ts";
 import { type Cidr, ipFamily, ipToBytes, parseCidr } from "../../model/ip.ts";
@@ -39,8 +39,7 @@ function expandCidr(cidr: Cidr): readonly string[] | undefined {
   const isV4 = ipFamily(cidr.address) === "ip";
   const unitBits = isV4 ? 8 : 4;
   const bytes = ipToBytes(cidr.address);
-  // A zone of single addresses serves nobody: what is smaller than an octet zone is widened to it, as in CoreDNS.
-  const prefixBits = isV4 ? Math.min(24, cidr.prefixBits) : cidr.prefixBits;
+  const { prefixBits } = cidr;
   const wholeUnits = Math.floor(prefixBits / unitBits);
   const restBits = prefixBits % unitBits;
   const unitAt = (index: number): number =>

@@ -97,13 +97,16 @@ test("rewrite: exact puts the asked name back, regex with groups, suffix with an
 test("rewrite: types, TTLs, codes; continue goes on", async () => {
   const { ask } = testResolver(`.:53 {
     rewrite continue ttl suffix .test 30-300
-    rewrite continue rcode exact gone.test NXDOMAIN NOERROR
+    rewrite continue rcode exact gone.test SERVFAIL NOERROR
     rewrite type ANY A
-    ${HOSTS.replace("ttl", "fallthrough none.\n ttl")}
+    template ANY ANY gone.test other.test {
+      rcode SERVFAIL
+    }
+    ${HOSTS}
   }`);
   assert.deepEqual(answers(await ask("new.test.", "ANY")), ["new.test. 300 A 192.0.2.7"]);
   assert.equal((await ask("gone.test.")).rcode, RCODE.NOERROR);
-  assert.equal((await ask("other.test.")).rcode, RCODE.NXDOMAIN);
+  assert.equal((await ask("other.test.")).rcode, RCODE.SERVFAIL);
 });
 
 const badRewrites = [

@@ -5,8 +5,9 @@ import { type Cidr, cidrContains, parseIp } from "../../../model/ip.ts";
 import { corefileError } from "../../corefile/corefile-error.ts";
 import { parseRange, zoneArgs } from "../../corefile/options.ts";
 import type { Directive } from "../../corefile/parser.ts";
-import { NEXT, type Outcome, type PluginDefinition, type SetupContext } from "../../plugin.ts";
+import { NEXT, type Outcome, type Plugin, type PluginDefinition, type SetupContext } from "../../plugin.ts";
 import { type DnsQuery, replyTo } from "../../query.ts";
+import { OPTION } from "../../server/reply-edns.ts";
 
 const ACTIONS = ["allow", "block", "filter", "drop"] as const;
 type Action = (typeof ACTIONS)[number];
@@ -18,17 +19,27 @@ interface Rule {
   readonly ranges: readonly Cidr[];
 }
 
+/** One `acl` of the block. */
+interface RuleList {
+  readonly zones: readonly string[];
+  readonly rules: readonly Rule[];
+}
+
+/** Extended errors (RFC 8914): Blocked, Filtered. */
+const ERRORS = { block: 15, filter: 17 } as const;
+
 export const acl: PluginDefinition = {
   name: "acl",
-  setup: (directives, context) => directives.map((directive) => setupOne(directive, context)),
+  setup: (directives, context) => {
+    const lists = directives.map((directive) => ({
+      zones: zoneArgs(directive, 0, context.zones),
+      rules: (directive.options ?? []).map(parseRule),
+    }));
+    return directives.length === 0 ? [] : [aclPlugin(lists, context)];
+  },
 };
 
-function setupOne(
-  directive: Directive,
-  context: SetupContext,
-): ReturnType<PluginDefinition["setup"]>[number] {
-  const zones = zoneArgs(directive, 0, context.zones);
-  const rules = (directive.options ?? []).map(parseRule);
+function aclPlugin(lists: readonly RuleList[], context: SetupContext): Plugin {
   const scope = ["server", "zone", "view"];
   const { metrics } = context.runtime;
   const counters = {
@@ -43,8 +54,7 @@ function setupOne(
   return {
     name: "acl",
     handle: (query): Outcome => {
-      if (longestZone(query.lowerName, zones) === undefined) return NEXT;
-      const action = decide(rules, query);
+      const action = decide(lists, query);
       const { server, zone, view } = query.labels;
       if (action === "allow") {
         allowed.child(server, view).value++;
@@ -52,14 +62,21 @@ function setupOne(
       }
       counters[action].child(server, zone, view).value++;
       if (action === "drop") return { kind: "drop", by: "acl" };
+      const code = Buffer.alloc(2);
+      code.writeUInt16BE(ERRORS[action]);
+      query.replyOptions.push({ code: OPTION.EDE, bytes: code });
       const rcode = action === "block" ? RCODE.REFUSED : RCODE.NOERROR;
       return { kind: "answer", by: "acl", message: replyTo(query, { rcode }) };
     },
   };
 }
 
-function decide(rules: readonly Rule[], query: DnsQuery): Action {
+/** The first rule that fits decides, over all lists whose zones hold the name. */
+function decide(lists: readonly RuleList[], query: DnsQuery): Action {
   const address = parseIp(query.client.address.split("%")[0] ?? "");
+  const rules = lists.flatMap((list) =>
+    longestZone(query.lowerName, list.zones) === undefined ? [] : list.rules,
+  );
   const rule = rules.find(
     ({ types, ranges }) =>
       (types.size === 0 || types.has(query.type)) &&

@@ -87,10 +87,15 @@ function handle(
     const question = { name: query.name, type: TYPE.A, class: query.class };
     return whenDone<Outcome>(rest(query.with({ question })), (v4) => {
       if (v4.kind !== "answer") return outcome;
-      const answers = v4.message.answers.map((entry) => translate(entry, options.prefix));
+      const ttl = negativeTtl(outcome.message.authorities);
+      const answers = v4.message.answers.map((entry) => translate(entry, options.prefix, ttl));
       if (!answers.some((entry) => entry.type === TYPE.AAAA)) return outcome;
       count(query);
-      return { kind: "answer", by: "dns64", message: { ...v4.message, answers, authenticData: false } };
+      return {
+        kind: "answer",
+        by: "dns64",
+        message: { ...v4.message, answers, authoritative: false, authenticData: false },
+      };
     });
   });
 }
@@ -101,10 +106,16 @@ function isMapped(entry: ResourceRecord): boolean {
   return entry.data.kind === "address" && range !== undefined && cidrContains(range, entry.data.address);
 }
 
-function translate(entry: ResourceRecord, prefix: Cidr): ResourceRecord {
+/** How long the answer "no AAAA" would have lived (RFC 6147 section 5.1.7). */
+function negativeTtl(authorities: readonly ResourceRecord[]): number {
+  const soa = authorities.find((entry) => entry.type === TYPE.SOA);
+  return soa?.data.kind === "soa" ? Math.min(soa.ttl, soa.data.minimum) : MAX_TTL_SECONDS;
+}
+
+function translate(entry: ResourceRecord, prefix: Cidr, maxTtl: number): ResourceRecord {
   if (entry.type !== TYPE.A || entry.data.kind !== "address") return entry;
   const address = embed(prefix, entry.data.address);
-  return record(entry.name, TYPE.AAAA, Math.min(entry.ttl, MAX_TTL_SECONDS), { kind: "address", address });
+  return record(entry.name, TYPE.AAAA, Math.min(entry.ttl, maxTtl), { kind: "address", address });
 }
 
 /** The four octets behind the prefix; octet 8 stays zero (RFC 6052 section 2.2). */

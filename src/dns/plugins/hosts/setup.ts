@@ -22,6 +22,8 @@ interface HostsOptions {
   hasReverse: boolean;
   reloadMs: number;
   fallthrough: readonly string[] | undefined;
+  /** Types other than addresses and PTR of known names go on too. */
+  passesOtherTypes: boolean;
   inline: string;
 }
 
@@ -44,6 +46,7 @@ function parseHosts(directive: Directive, context: SetupContext): HostsOptions {
     hasReverse: true,
     reloadMs: 5_000,
     fallthrough: undefined,
+    passesOtherTypes: false,
     inline: "",
   };
   for (const option of directive.options ?? []) {
@@ -60,14 +63,20 @@ function parseHosts(directive: Directive, context: SetupContext): HostsOptions {
       case "fallthrough":
         options.fallthrough = zoneArgs(option, 0, ["."]);
         break;
+      case "fallthrough_unsupported":
+        options.passesOtherTypes = true;
+        break;
       default:
         if (parseIp(option.name) === undefined || option.args.length === 0) {
-          const allowed = "ttl, no_reverse, reload, fallthrough, or a line ADDRESS NAME…";
+          const allowed =
+            "ttl, no_reverse, reload, fallthrough, fallthrough_unsupported, or a line ADDRESS NAME…";
           throw corefileError(option, "hosts", `unknown option "${option.name}"; allowed: ${allowed}`);
         }
         options.inline += `${option.name} ${option.args.join(" ")}\n`;
     }
   }
+  if (options.passesOtherTypes && options.fallthrough === undefined)
+    throw corefileError(directive, "hosts", '"fallthrough_unsupported" needs "fallthrough"');
   return options;
 }
 
@@ -93,16 +102,21 @@ class HostsPlugin implements Plugin {
   }
 
   handle(query: DnsQuery): Outcome {
-    const { zones, fallthrough } = this.#options;
+    const { zones, passesOtherTypes } = this.#options;
     if (query.class !== CLASS.IN || longestZone(query.lowerName, zones) === undefined) return NEXT;
     const answers = this.#find(query);
     if (answers !== undefined) {
+      const isOther = query.type !== TYPE.A && query.type !== TYPE.AAAA && query.type !== TYPE.PTR;
+      if (isOther && passesOtherTypes && this.#fallsThrough(query)) return NEXT;
       return { kind: "answer", by: this.name, message: replyTo(query, { authoritative: true, answers }) };
     }
-    const goesOn = fallthrough === undefined || fallthrough.some((zone) => isWithin(query.lowerName, zone));
-    return goesOn
-      ? NEXT
-      : { kind: "answer", by: this.name, message: replyTo(query, { authoritative: true, rcode: 3 }) };
+    if (this.#fallsThrough(query)) return NEXT;
+    // Without an SOA a "no such name" could not be kept: SERVFAIL, as in CoreDNS.
+    return { kind: "failed", by: this.name, cause: new Error("no such name, and no fallthrough") };
+  }
+
+  #fallsThrough(query: DnsQuery): boolean {
+    return this.#options.fallthrough?.some((zone) => isWithin(query.lowerName, zone)) === true;
   }
 
   /** `undefined` when the name is not here. */

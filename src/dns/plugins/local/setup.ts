@@ -34,7 +34,10 @@ export const local: PluginDefinition = {
         handle: (query) => {
           if (query.class !== CLASS.IN) return NEXT;
           const isHost =
-            query.lowerName === "localhost." || (hasPrefix && query.lowerName.startsWith("localhost."));
+            query.lowerName === "localhost." ||
+            // All of them are this machine (RFC 6761 section 6.3).
+            query.lowerName.endsWith(".localhost.") ||
+            (hasPrefix && query.lowerName.startsWith("localhost."));
           if (isHost) {
             counter.child().value++;
             return answer(query, { answers: hostRecords(query) });

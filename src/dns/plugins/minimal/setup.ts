@@ -17,7 +17,8 @@ export const minimal: PluginDefinition = {
             if (outcome.kind !== "answer") return outcome;
             const { message } = outcome;
             // Negative answers need their SOA, referrals their NS.
-            if (message.rcode !== RCODE.NOERROR || message.answers.length === 0) return outcome;
+            const isNegative = message.answers.length === 0 && message.authorities.length > 0;
+            if (message.rcode !== RCODE.NOERROR || isNegative) return outcome;
             return { ...outcome, message: { ...message, authorities: [], additionals: [] } };
           }),
       },

@@ -107,11 +107,7 @@ function renameData(data: RecordData, change: NameChange): RecordData {
     case "srv":
       return { ...data, target: change(data.target) ?? data.target };
     case "soa":
-      return {
-        ...data,
-        primary: change(data.primary) ?? data.primary,
-        mailbox: change(data.mailbox) ?? data.mailbox,
-      };
+      return { ...data, primary: change(data.primary) ?? data.primary };
     case "naptr":
       return { ...data, replacement: change(data.replacement) ?? data.replacement };
     case "address":
