@@ -272,11 +272,40 @@ test("no two fields have one path or one flag", () => {
 function formatTable(fields: readonly Field<unknown>[]): string {
   const rows = fields.map((field) => {
     const flag = field.flag === undefined ? "" : `\`--${field.flag}\``;
-    const what = field.ignored === undefined ? (field.note ?? "") : `ignored: ${field.ignored}`;
-    return `| \`${field.path}\` | ${flag} | ${field.fallbackText} | ${field.type.allowed} | ${what} |`;
+    const what = field.ignored ?? field.note ?? "";
+    return `| \`${field.path}\` | ${flag} | ${field.fallbackText} | ${field.type.allowed} | ${verdict(field)} | ${what} |`;
   });
-  return ["| field | flag | default | allowed | |", "|---|---|---|---|---|", ...rows, ""].join("\n");
+  return ["| field | flag | default | allowed | | |", "|---|---|---|---|---|---|", ...rows, ""].join("\n");
 }
+
+/** Reasons why a field means nothing to this agent at all. */
+const NOT_APPLICABLE = /^(Windows only|the agent is fed by|was for the userspace mode)/;
+
+function verdict({ ignored }: Field<unknown>): string {
+  if (ignored === undefined) return "honoured";
+  return NOT_APPLICABLE.test(ignored) ? "not applicable" : "ignored";
+}
+
+/** KubeProxyConfiguration v1alpha1 as its Go types have it (k8s.io/kube-proxy/config/v1alpha1/types.go), and what older ones had. */
+const V1ALPHA1: Readonly<Record<string, string>> = {
+  "": `featureGates logging hostnameOverride bindAddress healthzBindAddress metricsBindAddress bindAddressHardFail enableProfiling
+    showHiddenMetricsForVersion mode detectLocalMode clusterCIDR nodePortAddresses oomScoreAdj configSyncPeriod portRange
+    windowsRunAsService winkernel udpIdleTimeout`,
+  clientConnection: "kubeconfig acceptContentTypes contentType qps burst",
+  iptables: "masqueradeBit masqueradeAll localhostNodePorts syncPeriod minSyncPeriod",
+  nftables: "masqueradeBit masqueradeAll syncPeriod minSyncPeriod",
+  ipvs: "syncPeriod minSyncPeriod scheduler excludeCIDRs strictARP tcpTimeout tcpFinTimeout udpTimeout",
+  detectLocal: "bridgeInterface interfaceNamePrefix",
+  conntrack:
+    "maxPerCore min tcpEstablishedTimeout tcpCloseWaitTimeout tcpBeLiberal udpTimeout udpStreamTimeout",
+};
+
+test("every field of KubeProxyConfiguration is known, and no other", () => {
+  const fields = Object.entries(V1ALPHA1).flatMap(([parent, names]) =>
+    names.split(/\s+/).map((name) => (parent === "" ? name : `${parent}.${name}`)),
+  );
+  assert.deepEqual(KUBE_PROXY_FIELDS.map(({ path }) => path).toSorted(), fields.toSorted());
+});
 
 test("docs/configuration.md holds the tables of fields (RECORD=1 rewrites them)", () => {
   const path = join(import.meta.dirname, "../../../docs/configuration.md");

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { MAX_NFT_CHAINS } from "../../../src/agent/reconcile/iptables-programmer.ts";
 import { IptablesReconciler, MANY_SERVICES } from "../../../src/agent/reconcile/iptables-reconciler.ts";
 import { FakeIptables } from "../../../src/drivers/iptables/index.ts";
 import type { IpAddress } from "../../../src/model/ip.ts";
@@ -327,4 +328,27 @@ test("the nft variant is written in parts: chains first, then what leads to them
     last.every((line) => !line.startsWith("-A")),
     "the last input only removes",
   );
+});
+
+test("the nft variant refuses more chains than it can load, clearly, and recovers when there are fewer", async () => {
+  const world = new IptablesWorld("nft");
+  await world.feed(many(2), [], true);
+  const { length } = world.drivers.ip.inputs;
+  // Three chains a service.
+  world.commit(many(Math.ceil(MAX_NFT_CHAINS / 3) + 1), [], true);
+  world.clock.advance(1000);
+  await settle();
+  const { lastError, revision, pendingSinceMs } = world.reconciler.status();
+  assert.match(
+    lastError?.message ?? "",
+    /chains are too many for iptables-nft \(at most 60000\): use mode nftables/,
+  );
+  assert.equal(revision, "1");
+  assert.ok(pendingSinceMs !== undefined, "health and readiness see that changes wait");
+  assert.equal(world.drivers.ip.inputs.length, length, "the machine is not stalled by trying");
+  assert.equal(world.rules("DNAT").length, 4, "what was there stays");
+  world.commit(many(3), [], true);
+  world.clock.advance(60_000);
+  await settle();
+  assert.equal(world.rules("DNAT").length, 6);
 });
