@@ -233,7 +233,9 @@ export class Responder {
   #replyOf(query: DnsQuery, block: Block, outcome: Outcome): DnsMessage | undefined {
     if (outcome.kind === "drop" || outcome.kind === "transfer") return undefined;
     if (outcome.kind === "answer") {
-      const { message } = outcome;
+      // What an upstream says in its OPT is between it and us.
+      const { edns, ...message } = outcome.message;
+      void edns;
       return {
         ...message,
         id: query.message.id,
