@@ -8,6 +8,8 @@ export interface BenchOptions {
   readonly services: number;
   /** Endpoints of each service. */
   readonly endpoints: number;
+  /** Programs to measure beside ours, by name. */
+  readonly peers: ReadonlyMap<string, string>;
   /** Writes a line about what is going on. */
   readonly say: (text: string) => void;
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- NAME [--mode nftables|iptables|ipvs] [--variant legacy|nft] [--services N[,N…]] [--endpoints M]
- * [--json FILE]`. Runs itself again inside a network namespace of its own; the machine's is never touched.
+ * [--peer NAME=PATH] [--json FILE]`. Runs itself again inside a network namespace of its own; the machine's is never touched.
  */
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
@@ -26,8 +26,12 @@ const BENCHES: Benches = {
   memory: async () => (await import("./restart.ts")).memoryBench,
   connect: async () => (await import("./connect.ts")).bench,
   dns: async () => (await import("./dns.ts")).bench,
+  "dns-change": async () => (await import("./dns-change.ts")).bench,
+  "dns-memory": async () => (await import("./dns-memory.ts")).bench,
   fanout: async () => (await import("./fanout.ts")).bench,
 };
+
+const PEERS: Readonly<Record<string, string>> = { dns: "coredns" };
 
 function fail(text: string): never {
   process.stderr.write(`bench: ${text}\n`);
@@ -39,6 +43,14 @@ function positive(text: string, flag: string): number {
   if (!Number.isInteger(number) || number < 1 || number > 1_000_000)
     fail(`${flag} ${text}: a whole number from 1 to 1000000 is needed`);
   return number;
+}
+
+function peerOf(text: string): [string, string] {
+  const at = text.indexOf("=");
+  const peer = text.slice(0, at);
+  if (PEERS[name] !== peer || at === text.length - 1)
+    fail(`--peer ${text}: must be NAME=PATH; of ${name} NAME can be ${PEERS[name] ?? "nothing so far"}`);
+  return [peer, text.slice(at + 1)];
 }
 
 function show(figure: Figure, options: BenchOptions): void {
@@ -69,7 +81,7 @@ const benches = { nftables: BENCHES, iptables: IPTABLES, ipvs: IPVS }[mode];
 const load = benches[name];
 if (load === undefined)
   fail(`"${name}" is no benchmark of mode ${mode}; there are ${Object.keys(benches).join(", ")}`);
-if (values.peer !== undefined) fail("--peer: no peer can be run by these benchmarks so far");
+const peers = new Map((values.peer ?? []).map((text) => peerOf(text)));
 const sizes = values.services.split(",").map((text) => positive(text, "--services"));
 const endpoints = positive(values.endpoints, "--endpoints");
 
@@ -82,7 +94,7 @@ if (process.env[INSIDE] === undefined) {
 const bench = await load();
 for (const services of sizes) {
   const say = (text: string) => void process.stderr.write(`${text}\n`);
-  const options: BenchOptions = { mode, variant, services, endpoints, say };
+  const options: BenchOptions = { mode, variant, services, endpoints, peers, say };
   for (const figure of await bench(options)) {
     show(figure, options);
     const line = { bench: name, mode, services, endpoints, ...figure, peer: figure.peer ?? null };

@@ -1,5 +1,5 @@
 /**
- * Makes what is released: dist/nodeplane, a folder that starts without node_modules. One file per entry of src/bin plus
+ * Makes what is released: dist/nodeplane (or the folder given), a folder that starts without node_modules. One file per entry of src/bin plus
  * shared chunks (so an agent never loads the control plane's code), the workers, the addon and the pinned runtime.
  */
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
@@ -8,7 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-const out = join(root, "dist/nodeplane");
+const out = process.argv[2] ?? join(root, "dist/nodeplane");
 const require = createRequire(import.meta.url);
 
 /** `new URL("./x.worker.ts", import.meta.url)` names the worker's bundle, which lies beside the chunks. */
