@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, "../../..");
 /** The neighbour's address, and ours on the wire to it. */
 export const NEIGHBOUR = "192.0.2.53";
 const OWN = "192.0.2.1";
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 20_000;
 const RUN_TIMEOUT_MS = 60_000;
 
 export interface Daemon {
@@ -181,6 +181,17 @@ export class NameMachine {
     const daemon = this.spawn(...this.there, "unbound", "-d", "-c", path);
     await until(() => daemon.log().includes("start of service"), daemon);
     return daemon;
+  }
+
+  /** @throws when it does not come true in time */
+  async until(isTrue: () => Promise<boolean>): Promise<void> {
+    const end = performance.now() + START_TIMEOUT_MS;
+    while (!(await isTrue())) {
+      if (performance.now() > end) {
+        throw new Error(`it did not happen:\n${this.#daemons.map((daemon) => daemon.log()).join("\n")}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   /** Ends all that was started inside, then the machine. */
