@@ -194,11 +194,22 @@ export class Agent {
     this.#serving = this.#serving.then(() => this.#serviceHealth.set(wanted));
   }
 
+  #packetCounters(): ReadonlyMap<string, number> {
+    const { host, log } = this.#options;
+    try {
+      return host.accounting?.packets() ?? new Map();
+    } catch (error) {
+      log.debug({ error: (error as Error).message }, "cannot read packet counters");
+      return new Map();
+    }
+  }
+
   #snapshot(): MetricsSnapshot {
     const { source } = this.#options;
     return {
       reconciler: this.#programming.status(),
       affinityNotRemembered: () => this.#programming.affinityNotRemembered(),
+      packetCounters: () => this.#packetCounters(),
       feedAgeSeconds: source.feed.ageSeconds(),
       feedConnected: this.#programming.isConnected,
       feedSynced: source.feed.synced,

@@ -1,5 +1,6 @@
 /** Layer cli. `nodeplane cleanup`: removes what nodeplane installed in this node's kernel, and nothing else. */
 import { parseArgs } from "node:util";
+import { removeCounters } from "../agent/host/open-accounting.ts";
 import { openTables } from "../agent/host/open-host.ts";
 import { usedIptables } from "../agent/host/open-iptables.ts";
 import { openIpvs } from "../agent/host/open-ipvs.ts";
@@ -15,7 +16,7 @@ const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
 
 Removes everything that any mode of nodeplane ever installed on this node: the nftables tables 'ip nodeplane' and
 'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
-(what a kubelet shares stays while there is one), and the virtual servers of ipvs mode with the device kube-ipvs0 and the
+(what a kubelet shares stays while there is one) with their packet counters, and the virtual servers of ipvs mode with the device kube-ipvs0 and the
 tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
 not changed back, since others may rely on them by now. Run it after the agent was stopped.
 
@@ -66,6 +67,7 @@ async function removeChains(io: CommandIo): Promise<void> {
     const name = driver.family === "ip" ? "iptables" : "ip6tables";
     io.out(`${name}-${driver.variant}: ${had ? "chains removed" : "no chains of nodeplane are there"}\n`);
   }
+  removeCounters();
 }
 
 async function removeServers(io: CommandIo): Promise<void> {

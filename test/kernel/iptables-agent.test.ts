@@ -13,6 +13,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Namespaces } from "./netns.ts";
 
 const NODEPLANE = join(import.meta.dirname, "../../bin/nodeplane");
+const ACCOUNTING = join(import.meta.dirname, "../../src/drivers/accounting/index.ts");
+const NODE_PORT = 30_080;
 /** Ours, as an administrator might have written it: it must survive everything. */
 const FOREIGN = ["FORWARD", "-p", "tcp", "--dport", "4711", "-j", "DROP"];
 
@@ -124,6 +126,9 @@ for (const variant of ["legacy", "nft"] as const) {
       };
       write("sticky", service("sticky", "10.96.0.81", sticky));
       write("sticky-slice", slice("sticky", ["10.244.1.2", "10.244.2.2"]));
+      const port = { name: "http", port: 80, nodePort: NODE_PORT };
+      write("open", service("open", "10.96.0.82", { type: "NodePort", ports: [port] }));
+      write("open-slice", slice("open", ["10.244.2.2"]));
       await start("iptables");
     });
 
@@ -152,6 +157,31 @@ for (const variant of ["legacy", "nft"] as const) {
       assert.equal(answers.size, 1, [...answers].join(" "));
     });
 
+    test("packets to node ports on loopback, and INVALID ones that were dropped, are counted", async () => {
+      const count = (name: string): number =>
+        Number(
+          new RegExp(`^kubeproxy_iptables_${name}_packets_total (\\d+)$`, "m").exec(
+            get("http://127.0.0.1:10249/metrics"),
+          )?.[1],
+        );
+      assert.equal(count("localhost_nodeports_accepted"), 0);
+      await until("the guard of loopback", () => get(`http://127.0.0.1:${NODE_PORT}/`) === "pod2");
+      assert.ok(count("localhost_nodeports_accepted") >= 1);
+
+      const before = count("ct_state_invalid_dropped");
+      const client = `const s = require("node:net").connect(80, "10.96.0.82", () => {
+        s.write("GET / HTTP/1.1\\r\\n");
+        setInterval(() => s.write("X: y\\r\\n"), 50);
+      }).on("error", () => {});`;
+      const child = namespaces.spawn("pod1", process.execPath, ["-e", client], { stdio: "ignore" });
+      await until("a connection", () => run("conntrack", "-L", "-d", "10.96.0.82").includes("ESTABLISHED"));
+      // What is in the middle of a connection that nobody knows is INVALID then.
+      run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_tcp_loose=0");
+      run("conntrack", "-D", "-d", "10.96.0.82");
+      await until("dropped packets", () => count("ct_state_invalid_dropped") > before);
+      child.kill("SIGKILL");
+    });
+
     test("flushed rules are back within a canary period, and counted", async () => {
       for (const table of ["mangle", "nat"]) {
         run(`iptables-${variant}`, "-w", "-t", table, "-F");
@@ -167,6 +197,8 @@ for (const variant of ["legacy", "nft"] as const) {
       assert.equal(get("http://10.96.0.80/"), "pod2", "rules work without the agent");
       await start("iptables");
       assert.equal(saved().replaceAll(/^#.*\n|\[\d+:\d+\]/gm, ""), before);
+      assert.equal(metric("nodeplane_commits_total"), 0, "nothing had to be written");
+      assert.equal(metric("nodeplane_adoptions_total"), 1);
     });
 
     test("changing the mode, there and back, loses no connection and leaves nothing of the other mode", async () => {
@@ -220,6 +252,9 @@ for (const variant of ["legacy", "nft"] as const) {
       assert.match(text, new RegExp(`iptables-${variant}: chains removed`));
       assert.doesNotMatch(saved(), /KUBE-/);
       assert.match(saved(), /-A FORWARD -p tcp -m tcp --dport 4711 -j DROP/);
+      const counters = `import { LinuxAccounting } from ${JSON.stringify(ACCOUNTING)};
+        console.log([...new LinuxAccounting().packets()].length);`;
+      assert.equal(run(process.execPath, "--input-type=module", "-e", counters), "0\n");
     });
   });
 }

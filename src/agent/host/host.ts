@@ -2,6 +2,7 @@
  * Layer agent. What the agent needs of the machine it runs on, behind one interface: nf_tables, addresses, sysctls, the
  * service manager. `open-host.ts` makes the real one from the drivers; tests make their own.
  */
+import type { AccountingDriver } from "../../drivers/accounting/index.ts";
 import type { ConntrackDriver } from "../../drivers/conntrack/index.ts";
 import type { IptablesDriver } from "../../drivers/iptables/index.ts";
 import type { IpvsDriver } from "../../drivers/ipvs/index.ts";
@@ -32,6 +33,8 @@ export interface Host {
   readonly nft: Readonly<Partial<Record<IpFamily, NftDriver>>>;
   /** iptables mode: one driver a family. */
   readonly iptables?: Readonly<Partial<Record<IpFamily, IptablesDriver>>>;
+  /** iptables mode: packet counters that rules can add to; absent where the machine has none. */
+  readonly accounting?: AccountingDriver;
   /** IPVS mode. */
   readonly ipvs?: IpvsHost;
   /** What IPVS mode may have left, to be closed; asking for it loads no kernel module. */
@@ -40,6 +43,8 @@ export interface Host {
   readonly kernelRelease?: string;
   /** Installed commands whose tables may hold something; asking loads no kernel module. */
   usedIptables?(): Promise<readonly IptablesDriver[]>;
+  /** Removes the packet counters of iptables mode that no rule uses. */
+  removeCounters?(): void;
   readonly sysctl: SysctlDriver;
   readonly conntrack: ConntrackDriver;
   addresses(): HostAddresses;

@@ -10,6 +10,7 @@ import type { IpFamily } from "../../model/ip.ts";
 import { DUMMY_DEVICE } from "../../plan/ipvs/names.ts";
 import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "./host.ts";
+import { openAccounting, removeCounters } from "./open-accounting.ts";
 import { openIptables, usedIptables } from "./open-iptables.ts";
 import { openIpvs, openUsableIpvs } from "./open-ipvs.ts";
 
@@ -41,15 +42,18 @@ export async function openHost(
     settings.mode === "iptables"
       ? await openIptables(Object.keys(nft) as IpFamily[], settings.iptablesVariant)
       : undefined;
+  const accounting = iptables === undefined ? undefined : await openAccounting(Object.values(iptables));
   const notify = new SystemdNotify(env, process.pid);
   const conntrack = new LinuxConntrack();
   return {
     nft,
     ...(iptables === undefined ? {} : { iptables }),
+    ...(accounting === undefined ? {} : { accounting }),
     ...(ipvs === undefined ? {} : { ipvs }),
     openIpvs,
     kernelRelease: release(),
     usedIptables,
+    removeCounters,
     sysctl: new LinuxSysctl(),
     conntrack,
     addresses: () => ({
@@ -63,6 +67,7 @@ export async function openHost(
     close: () => {
       rtnetlink.close();
       conntrack.close();
+      accounting?.close();
       ipvs?.close();
       tables.ip6.close();
       tables.ip.close();

@@ -1,5 +1,6 @@
 /** Layer agent. Metrics that iptables mode alone has, read when somebody scrapes. Source: facts of kube-proxy, section 3. */
 import { Counter, Gauge, type Registry } from "prom-client";
+import { PACKET_COUNTERS } from "../../plan/iptables/names.ts";
 import type { IptablesFigures } from "../reconcile/status.ts";
 import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
 
@@ -47,6 +48,36 @@ export function registerIptables(registry: Registry, snapshot: () => MetricsSnap
       collect: () => {
         counter.reset();
         eachFamily((figures, ip_family) => counter.inc({ ip_family }, figures[key]));
+      },
+    });
+  }
+  registerPacketCounters(registry, snapshot);
+}
+
+/** Without a sample where the machine has no packet counters: a counter without any label would begin with one. */
+function registerPacketCounters(registry: Registry, snapshot: () => MetricsSnapshot): void {
+  const counters = [
+    [
+      "kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+      "Packets that were dropped as INVALID",
+      PACKET_COUNTERS.invalid,
+    ],
+    [
+      "kubeproxy_iptables_localhost_nodeports_accepted_packets_total",
+      "New connections to node ports on loopback addresses, which other modes do not accept",
+      PACKET_COUNTERS.loopback,
+    ],
+  ] as const;
+  for (const [name, help, counted] of counters) {
+    const counter: Counter<"none"> = new Counter({
+      name,
+      help,
+      labelNames: ["none"],
+      registers: [registry],
+      collect: () => {
+        const packets = snapshot().packetCounters().get(counted);
+        counter.reset();
+        if (packets !== undefined) counter.inc(packets);
       },
     });
   }

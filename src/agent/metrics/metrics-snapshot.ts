@@ -10,6 +10,8 @@ export interface MetricsSnapshot {
   readonly reconciler: ReconcilerStatus;
   /** Asks the kernel, by family. */
   readonly affinityNotRemembered: () => ReadonlyMap<IpFamily, number>;
+  /** Asks the kernel for the packet counters of iptables mode, by name; empty where there are none. */
+  readonly packetCounters: () => ReadonlyMap<string, number>;
   readonly feedAgeSeconds: number;
   readonly feedConnected: boolean;
   readonly feedSynced: boolean;

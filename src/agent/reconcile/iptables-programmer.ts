@@ -53,11 +53,15 @@ export class IptablesProgrammer {
     partial: 0,
   };
 
-  constructor(driver: IptablesDriver, node: NodeConfig) {
+  /** @param hasAccounting the packet counters are there */
+  constructor(driver: IptablesDriver, node: NodeConfig, hasAccounting = false) {
     this.family = driver.family;
     this.driver = driver;
     this.#node = node;
-    this.#compiler = new IptablesCompiler(driver.family, node, driver);
+    this.#compiler = new IptablesCompiler(driver.family, node, {
+      hasRandomFully: driver.hasRandomFully,
+      hasAccounting,
+    });
   }
 
   get unitCount(): number {

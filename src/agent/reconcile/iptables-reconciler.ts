@@ -21,6 +21,8 @@ import { SyncProgress } from "./sync-progress.ts";
 export interface IptablesReconcilerOptions extends ReconcilerCallbacks {
   readonly drivers: Readonly<Partial<Record<IpFamily, IptablesDriver>>>;
   readonly node: NodeConfig;
+  /** The packet counters are there, and rules can add to them. */
+  readonly hasAccounting?: boolean;
   /** Least time between two syncs; 0: at once. */
   readonly minSyncPeriodMs: number;
   /** Time between two looks at the canary chains. */
@@ -67,7 +69,9 @@ export class IptablesReconciler implements KernelReconciler {
     this.#progress = new SyncProgress(this.#clock);
     this.#programmers = (["ip", "ip6"] as const).flatMap((family) => {
       const driver = options.drivers[family];
-      return driver === undefined ? [] : [new IptablesProgrammer(driver, options.node)];
+      return driver === undefined
+        ? []
+        : [new IptablesProgrammer(driver, options.node, options.hasAccounting)];
     });
     this.#watchCanaries();
   }

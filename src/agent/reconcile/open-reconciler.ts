@@ -28,5 +28,7 @@ export function openReconciler(options: OpenReconcilerOptions): KernelReconciler
     const how = { scheduler, excludeCIDRs, timeouts, drainLimitMs, syncPeriodMs };
     return new IpvsReconciler({ ...common, ...how, ipvs: driver, dummy, nft });
   }
-  return new IptablesReconciler({ ...common, drivers: host.iptables ?? {}, minSyncPeriodMs, syncPeriodMs });
+  const hasAccounting = host.accounting !== undefined;
+  const drivers = host.iptables ?? {};
+  return new IptablesReconciler({ ...common, drivers, hasAccounting, minSyncPeriodMs, syncPeriodMs });
 }

@@ -50,6 +50,7 @@ export async function removeOtherModes(options: OtherModesOptions): Promise<void
       const { family, variant } = driver;
       if (await cleanupIptables(driver)) log.info({ family, variant }, "removed the chains of iptables mode");
     }
+    if (settings.mode !== "iptables") host.removeCounters?.();
     if (settings.mode !== "ipvs") await removeIpvs(options, options.clock.now() + settings.ipvs.drainLimitMs);
   } catch (error) {
     log.warn({ error: (error as Error).message }, "cannot remove what another mode left");

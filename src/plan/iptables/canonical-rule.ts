@@ -16,7 +16,8 @@ const DEFAULTS: ReadonlySet<string> = new Set([
 
 /** Words of a rule; what stands in quotes is one word, without them. */
 function wordsOf(rule: string): readonly string[] {
-  if (!rule.includes('"')) return rule.split(" ");
+  // Some matches print two blanks.
+  if (!rule.includes('"')) return rule.split(/ +/);
   const words: string[] = [];
   let at = 0;
   while (at < rule.length) {
@@ -24,7 +25,7 @@ function wordsOf(rule: string): readonly string[] {
     const from = isQuoted ? at + 1 : at;
     const found = rule.indexOf(isQuoted ? '"' : " ", from);
     const end = found < 0 ? rule.length : found;
-    words.push(rule.slice(from, end));
+    if (isQuoted || end > from) words.push(rule.slice(from, end));
     at = isQuoted ? end + 2 : end + 1;
   }
   return words;

@@ -101,7 +101,7 @@ export class IptablesCompiler {
 
   /** Rules that the tables should hold. Cost O(units). */
   ruleCounts(): Readonly<Record<"filter" | "nat", number>> {
-    const filter = forwardRules(this.#node).length;
+    const filter = forwardRules(this.#node, this.#features).length;
     const nat = masqueradeRules(this.#node, this.#features).length;
     const counts = { filter, nat: nat + nodePortJumps(this.#node, this.family).length };
     for (const programmed of this.#units.values()) {
@@ -269,7 +269,7 @@ export class IptablesCompiler {
         table,
         rules.filter((rule) => isWritten(table, chainOf(rule))),
       );
-    own("filter", forwardRules(this.#node));
+    own("filter", forwardRules(this.#node, this.#features));
     own("nat", masqueradeRules(this.#node, this.#features));
     for (const key of this.#sorted()) {
       const rules = this.#units.get(key)?.rules;
@@ -317,7 +317,12 @@ export class IptablesCompiler {
   #compile(unit: Unit): Programmed {
     const local = localMatch(this.#node, this.family);
     const { masqueradeAll } = this.#node;
-    return { unit, rules: compileUnit(unit, { local, masqueradeAll, isLarge: this.#isLarge }) };
+    const countsLoopback =
+      this.#features.hasAccounting === true && hasLocalhostNodePorts(this.#node, this.family);
+    return {
+      unit,
+      rules: compileUnit(unit, { local, masqueradeAll, isLarge: this.#isLarge, countsLoopback }),
+    };
   }
 
   #set(key: string, programmed: Programmed | undefined): void {

@@ -31,6 +31,11 @@ export const FIXED_CHAINS = {
 export const CANARY_CHAIN = "KUBE-PROXY-CANARY";
 export const MARK_CHAIN = "KUBE-MARK-MASQ";
 export const GUARD_CHAIN = "KUBE-FIREWALL";
+/** Packet counters that rules add to where the kernel has such; the names are kube-proxy's. */
+export const PACKET_COUNTERS = {
+  invalid: "ct_state_invalid_dropped_pkts",
+  loopback: "localhost_nps_accepted_pkts",
+} as const;
 /** A kubelet's canary: while it is there, the chains shared with it stay. */
 export const KUBELET_CANARY = "KUBE-KUBELET-CANARY";
 export const TABLES = ["filter", "nat", "mangle"] as const;

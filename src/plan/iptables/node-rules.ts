@@ -4,11 +4,13 @@
  */
 import { formatCidr, type IpFamily } from "../../model/ip.ts";
 import { localRange, type NodeConfig, nodePortScope } from "../node-config.ts";
-import { CANARY_CHAIN, GUARD_CHAIN, MARK_CHAIN, type Table } from "./names.ts";
+import { CANARY_CHAIN, GUARD_CHAIN, MARK_CHAIN, PACKET_COUNTERS, type Table } from "./names.ts";
 
 /** What the installed iptables can do. */
 export interface IptablesFeatures {
   readonly hasRandomFully: boolean;
+  /** The packet counters exist and rules can add to them. */
+  readonly hasAccounting?: boolean;
 }
 
 export interface Jump {
@@ -98,10 +100,17 @@ export function nodePortJumps(node: NodeConfig, family: IpFamily): readonly stri
   return [`-A KUBE-SERVICES ${comment} -m addrtype --dst-type LOCAL${except} -j KUBE-NODEPORTS`];
 }
 
-export function forwardRules(node: NodeConfig): readonly string[] {
+/** The part of a rule that counts its packets, with a blank before it. */
+export function countIn(counter: string): string {
+  return ` -m nfacct --nfacct-name ${counter}`;
+}
+
+export function forwardRules(node: NodeConfig, features: IptablesFeatures): readonly string[] {
   const mark = markOf(node);
+  const counted = features.hasAccounting === true ? countIn(PACKET_COUNTERS.invalid) : "";
+  const invalid = `-A KUBE-FORWARD -m conntrack --ctstate INVALID${counted} -j DROP`;
   return [
-    ...(node.conntrackBeLiberal === true ? [] : ["-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP"]),
+    ...(node.conntrackBeLiberal === true ? [] : [invalid]),
     `-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark ${mark}/${mark} -j ACCEPT`,
     '-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
   ];

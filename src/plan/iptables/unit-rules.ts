@@ -4,7 +4,8 @@
  */
 import { formatDestination, unpackIp } from "../packed.ts";
 import type { Frontend, Target, Unit, UnitShape } from "../unit.ts";
-import { endpointChain, portLabel, protocolName, serviceHash } from "./names.ts";
+import { endpointChain, PACKET_COUNTERS, portLabel, protocolName, serviceHash } from "./names.ts";
+import { countIn } from "./node-rules.ts";
 import { cidrsOfRange } from "./source-cidrs.ts";
 
 /** What of the node and of the whole state goes into a unit's rules. */
@@ -13,6 +14,8 @@ export interface UnitContext {
   readonly masqueradeAll: boolean;
   /** Many endpoints: rules are written without the comments that name them. */
   readonly isLarge: boolean;
+  /** Node ports answer on loopback, and what comes to them there is counted. */
+  readonly countsLoopback: boolean;
 }
 
 /** A chain of our own: its rules, without `-A NAME `. */
@@ -149,8 +152,12 @@ class UnitWriter {
     const firewall = `KUBE-FW-${this.#hash}`;
     const entry = `KUBE-EXT-${this.#hash}`;
     if (hasAny && frontend.class === "node-port") {
-      const match = `${this.#protocol} --dport ${frontend.port}`;
-      lines.natNodePorts.push(`-A KUBE-NODEPORTS ${comment(this.#label)} ${match} -j ${entry}`);
+      const match = `${comment(this.#label)} ${this.#protocol} --dport ${frontend.port}`;
+      if (this.#context.countsLoopback) {
+        const counted = `-d 127.0.0.0/8${countIn(PACKET_COUNTERS.loopback)}`;
+        lines.natNodePorts.push(`-A KUBE-NODEPORTS ${match} ${counted} -j ${entry}`);
+      }
+      lines.natNodePorts.push(`-A KUBE-NODEPORTS ${match} -j ${entry}`);
     } else if (hasAny) {
       const what = frontend.field.startsWith("status.") ? "loadbalancer IP" : "external IP";
       lines.natServices.push(this.#serviceRule(frontend, what, isFirewalled ? firewall : entry));
