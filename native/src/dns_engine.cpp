@@ -84,7 +84,8 @@ void Engine::unlisten(std::uint8_t id) {
 }
 
 std::size_t Engine::send(std::span<const std::uint8_t> packets) {
-  std::size_t failed = 0;
+  Sender sender;
+  std::size_t lost = 0;
   std::size_t at = 0;
   while (packets.size() - at >= sizeof(PacketHead)) {
     PacketHead head{};
@@ -95,10 +96,15 @@ std::size_t Engine::send(std::span<const std::uint8_t> packets) {
     const int fd = found == listeners_.end() || found->second.empty()
                        ? -1
                        : found->second.front()->socket(head.family == 4 ? AF_INET : AF_INET6);
-    if (fd < 0 || send_packet(fd, head, packets.data() + at) != 0) failed++;
+    if (fd >= 0) {
+      sender.add(fd, head, packets.data() + at);
+    } else {
+      lost++;
+    }
     at += head.bytes;
   }
-  return failed;
+  sender.flush();
+  return lost + sender.failed();
 }
 
 void Engine::sum(std::span<double> into) const {

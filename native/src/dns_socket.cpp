@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <new>
+
 #include "dns_worker.hpp"
 
 namespace nodeplane::dns {
@@ -81,18 +83,20 @@ Socket open_socket(int family, const std::string& host, std::uint16_t port, cons
   return made;
 }
 
-int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet) {
-  sockaddr_storage to{};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
-  iovec data = {const_cast<std::uint8_t*>(packet), head.bytes};
-  msghdr message{};
-  message.msg_name = &to;
-  message.msg_iov = &data;
+void Sender::add(int fd, const PacketHead& head, const std::uint8_t* packet) {
+  if (fd != fd_ || count_ == kMost) flush();
+  fd_ = fd;
+  Item& of = items_[count_];
+  of.data = {const_cast<std::uint8_t*>(packet), head.bytes};
+  msghdr& message = messages_[count_].msg_hdr;
+  message = {};
+  message.msg_name = &of.to;
+  message.msg_iov = &of.data;
   message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  auto* item = reinterpret_cast<cmsghdr*>(control.data());
+  message.msg_control = of.control.data();
+  auto* item = reinterpret_cast<cmsghdr*>(of.control.data());
   if (head.family == 4) {
-    auto* address = reinterpret_cast<sockaddr_in*>(&to);
+    auto* address = new (&of.to) sockaddr_in{};
     address->sin_family = AF_INET;
     address->sin_port = htons(head.port);
     std::memcpy(&address->sin_addr, head.client.data(), 4);
@@ -103,7 +107,7 @@ int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet) {
     std::memcpy(CMSG_DATA(item), &info, sizeof info);
     message.msg_controllen = CMSG_SPACE(sizeof info);
   } else {
-    auto* address = reinterpret_cast<sockaddr_in6*>(&to);
+    auto* address = new (&of.to) sockaddr_in6{};
     address->sin6_family = AF_INET6;
     address->sin6_port = htons(head.port);
     address->sin6_scope_id = head.scope;
@@ -116,7 +120,18 @@ int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet) {
     std::memcpy(CMSG_DATA(item), &info, sizeof info);
     message.msg_controllen = CMSG_SPACE(sizeof info);
   }
-  return retry([&] { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }) < 0 ? errno : 0;
+  count_++;
+}
+
+void Sender::flush() {
+  for (std::size_t sent = 0; sent < count_;) {
+    const int done = retry([&] {
+      return ::sendmmsg(fd_, &messages_[sent], static_cast<unsigned>(count_ - sent), MSG_DONTWAIT | MSG_NOSIGNAL);
+    });
+    if (done <= 0) failed_++;
+    sent += done <= 0 ? 1 : static_cast<std::size_t>(done);
+  }
+  count_ = 0;
 }
 
 }  // namespace nodeplane::dns

@@ -2,6 +2,7 @@
 // and sends from the address that was asked. What the table has no answer for goes into a bounded queue.
 #pragma once
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <functional>
@@ -74,8 +75,27 @@ struct Socket {
 
 /// Opens a UDP socket for one family; `host` empty: all addresses. On failure errno and `syscall` say why.
 Socket open_socket(int family, const std::string& host, std::uint16_t port, const char*& syscall);
-/// Sends one reply as `head` says. @returns 0 or an errno
-int send_packet(int fd, const PacketHead& head, const std::uint8_t* packet);
+/// Sends replies as their heads say, many in one call. A socket that takes no more loses them, as on the way.
+class Sender {
+ public:
+  /// `packet` must last until flush().
+  void add(int fd, const PacketHead& head, const std::uint8_t* packet);
+  void flush();
+  [[nodiscard]] std::size_t failed() const { return failed_; }
+
+ private:
+  static constexpr std::size_t kMost = 64;
+  struct Item {
+    sockaddr_storage to;
+    iovec data;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control;
+  };
+  std::array<mmsghdr, kMost> messages_;
+  std::array<Item, kMost> items_;
+  std::size_t count_ = 0;
+  std::size_t failed_ = 0;
+  int fd_ = -1;
+};
 
 /// What all threads answer from.
 struct Data {

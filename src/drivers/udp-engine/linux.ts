@@ -24,13 +24,16 @@ const DURATION_BUCKETS = 17;
 const SLOT_NUMBERS = 6 + 2 * SIZE_BUCKETS + DURATION_BUCKETS;
 /** Packets taken up before the event loop gets its turn. */
 const MAX_TURN = 512;
+/** Replies that wait to be sent together; a UDP packet and its route always fit. */
+const OUT_BYTES = 256 * 1024;
 
 export class NativeUdpEngine implements UdpEngine {
   readonly #engine: DnsEngine;
   readonly #onPacket: (packet: UpPacket) => void;
   readonly #waiting: Uint8Array[] = [];
   #at = 0;
-  #replies: Uint8Array[] = [];
+  readonly #out = Buffer.allocUnsafeSlow(OUT_BYTES);
+  #outBytes = 0;
   #isTaking = false;
   #isClosed = false;
 
@@ -83,10 +86,13 @@ export class NativeUdpEngine implements UdpEngine {
   }
 
   reply(to: UpPacket, bytes: Uint8Array): void {
-    if (this.#isClosed) return;
-    const route = Buffer.from(to.route);
-    route.writeUInt16LE(bytes.length, 0);
-    this.#replies.push(route, bytes);
+    if (this.#isClosed || ROUTE_BYTES + bytes.length > OUT_BYTES) return;
+    if (this.#outBytes + ROUTE_BYTES + bytes.length > OUT_BYTES) this.#send();
+    const at = this.#outBytes;
+    this.#out.set(to.route, at);
+    this.#out.writeUInt16LE(bytes.length, at);
+    this.#out.set(bytes, at + ROUTE_BYTES);
+    this.#outBytes = at + ROUTE_BYTES + bytes.length;
     if (!this.#isTaking) this.#send();
   }
 
@@ -124,10 +130,9 @@ export class NativeUdpEngine implements UdpEngine {
   }
 
   #send(): void {
-    if (this.#replies.length === 0) return;
-    const packets = Buffer.concat(this.#replies);
-    this.#replies = [];
-    addon().dnsEngineSend(this.#engine, packets);
+    if (this.#outBytes === 0) return;
+    addon().dnsEngineSend(this.#engine, this.#out.subarray(0, this.#outBytes));
+    this.#outBytes = 0;
   }
 }
 
@@ -151,7 +156,8 @@ function u16(bytes: Uint8Array, at: number): number {
 }
 
 function addressText(bytes: Uint8Array): string {
-  return bytes.length === 4 ? bytes.join(".") : (ipFromBytes(bytes) ?? "");
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  return ipFromBytes(bytes) ?? "";
 }
 
 function encodeAnswer(answer: EngineAnswer): Uint8Array {
