@@ -178,9 +178,16 @@ export class AgentUnderTest {
     renameSync(fresh, join(this.#folder, "objects", "objects.jsonl"));
   }
 
-  /** What was refused, by its object; empty while nobody answers. */
+  /** What was refused, by its object. @throws when nobody answers */
   async refused(): Promise<readonly Refused[]> {
-    return (await this.#programmed())?.refused ?? [];
+    const deadline = Date.now() + PROGRAMMED_TIMEOUT_MS;
+    for (;;) {
+      const now = await this.#programmed();
+      if (now !== undefined) return now.refused ?? [];
+      if (this.#exit !== undefined || Date.now() > deadline)
+        throw new AgentFailed(`${this.#exit ?? "the agent does not answer"}\n${this.logTail()}`);
+      await sleep(POLL_MS);
+    }
   }
 
   /** The `programmed` part of the status; `undefined` while nobody answers. */

@@ -41,6 +41,7 @@ const VALUED: ReadonlySet<string> = new Set([
   "--name",
   "--mask",
   "--comment",
+  "--nfacct-name",
 ]);
 const MODULES: ReadonlySet<string> = new Set([
   "comment",
@@ -52,6 +53,7 @@ const MODULES: ReadonlySet<string> = new Set([
   "addrtype",
   "statistic",
   "recent",
+  "nfacct",
 ]);
 const TARGET_FLAGS: ReadonlySet<string> = new Set(["--random-fully"]);
 const TARGET_OPTIONS: ReadonlySet<string> = new Set(["--to-destination", "--set-xmark", "--reject-with"]);

@@ -210,6 +210,8 @@ export class IptablesTracer {
       case "--reap":
       case "--rsource":
       case "--comment":
+      // Counts whoever comes this far.
+      case "--nfacct-name":
         return true;
       default:
         return unknown(`test ${option}`, rule.text);

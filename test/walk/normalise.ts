@@ -75,6 +75,12 @@ function iptablesLines(text: string, family: string): string[] {
   return lines;
 }
 
+/** A listing of iptables-save without the guard of loopback, which stays when node ports leave loopback again. */
+export function withoutGuard(text: string): string {
+  const lines = text.split("\n").filter((line) => !line.includes("KUBE-FIREWALL"));
+  return lines.join("\n");
+}
+
 /** Sorted lines. */
 export function normalise(mode: Mode, listing: readonly string[]): readonly string[] {
   const lines =

@@ -24,6 +24,8 @@ export interface WalkConfig {
   /** Empty: the mode's default. */
   readonly nodePortAddresses: readonly string[];
   readonly localhostNodePorts: boolean;
+  /** An agent before this one had node ports on loopback: its guard stays, as route_localnet does. */
+  readonly isGuardLeft: boolean;
   /** All addresses of the node's interfaces but loopback. */
   readonly nodeAddresses: readonly string[];
   /** One a family. */
@@ -238,10 +240,13 @@ export class Oracle {
 
   /** Row 54: what route_localnet would otherwise let in. */
   #isGuardedLoopback({ destination, source }: Packet): boolean {
-    const { nodePortAddresses, localhostNodePorts } = this.#config;
-    const ranges = nodePortAddresses.filter((range) => !range.includes(":"));
-    const isOpen =
-      localhostNodePorts && (ranges.length === 0 || ranges.some((range) => isIn(range, "127.0.0.1")));
+    const isOpen = this.#config.isGuardLeft || opensLoopback(this.#config);
     return isOpen && destination.startsWith("127.") && !source.startsWith("127.");
   }
+}
+
+/** Node ports answer on 127.0.0.0/8. */
+export function opensLoopback({ nodePortAddresses, localhostNodePorts }: WalkConfig): boolean {
+  const ranges = nodePortAddresses.filter((range) => !range.includes(":"));
+  return localhostNodePorts && (ranges.length === 0 || ranges.some((range) => isIn(range, "127.0.0.1")));
 }
