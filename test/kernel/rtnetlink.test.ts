@@ -64,6 +64,22 @@ if (insideNamespace()) {
     assert.deepEqual(quiet, [], "what is not an address, link or route is not reported");
     driver.close();
   });
+  test("a burst that fills the queue of notifications is one change", async (t) => {
+    const driver = new LinuxRtnetlink();
+    t.after(() => driver.close());
+    await driver.refresh();
+    const seen = await changes(driver, () => {
+      // The event loop stands still meanwhile: nobody reads the notifications.
+      const input = Array.from(
+        { length: 5_000 },
+        (_, i) => `address add 10.9.${i >> 8}.${i & 255}/32 dev lo`,
+      );
+      execFileSync("ip", ["-batch", "-"], { input: input.join("\n") });
+    });
+    for (let i = 0; i < 100 && driver.network.addresses.length < 5_000; i++) await sleep(100);
+    assert.ok(driver.network.addresses.length >= 5_000, `${driver.network.addresses.length} addresses`);
+    assert.ok(seen.length < 10, `${seen.length} changes`);
+  });
 } else {
   test("rtnetlink in a namespace", () => reexecuteInNamespace(import.meta.filename));
   test("the fake reports changes only, and only while watched", async () => {

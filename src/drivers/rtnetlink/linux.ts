@@ -1,10 +1,13 @@
 /**
- * Layer drivers. `LinuxRtnetlink`: the package `netlink` reads, notifications only say when to read again; a burst of
- * them (a lab makes many interfaces) is answered by one reading.
+ * Layer drivers. `LinuxRtnetlink`: the package `netlink` reads; notifications, which the addon hears, only say when to read again,
+ * and a burst of them (a lab makes many interfaces) is answered by one reading.
  */
 import { createRtNetlink, type RtNetlinkSocket, rt } from "netlink";
+import { NETLINK_ROUTE } from "../../codec/netlink/route/device.ts";
+import { matters, ROUTE_GROUPS } from "../../codec/netlink/route/notification.ts";
 import { NodeplaneError } from "../../model/errors.ts";
 import { type IpAddress, type IpFamily, ipFamily, ipFromBytes } from "../../model/ip.ts";
+import { addon, type NetlinkWatch } from "../addon.ts";
 import type { InterfaceAddress, Network, RtnetlinkDriver } from "./driver.ts";
 
 const AF_INET = 2;
@@ -13,13 +16,16 @@ const SETTLE_MS = 50;
 const READ_ATTEMPTS = 3;
 const EMPTY: Network = { links: [], addresses: [], defaultInterface: {} };
 const SCOPE: Readonly<Record<number, InterfaceAddress["scope"]>> = { 0: "global", 253: "link", 254: "host" };
-const GROUPS = ["LINK", "IPV4_IFADDR", "IPV6_IFADDR", "IPV4_ROUTE", "IPV6_ROUTE"] as const;
 
 export class LinuxRtnetlink implements RtnetlinkDriver {
   network: Network = EMPTY;
   readonly #socket: RtNetlinkSocket;
   readonly #watchers = new Set<(network: Network) => void>();
-  #joined = false;
+  /**
+   * By the addon, which tells of lost notifications: the package aborts the process when a burst fills its queue, such as a
+   * thousand addresses at once.
+   */
+  readonly #watches: NetlinkWatch[] = [];
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<Network> | undefined;
   #closed = false;
@@ -52,24 +58,21 @@ export class LinuxRtnetlink implements RtnetlinkDriver {
     if (signal.aborted) return;
     this.#watchers.add(onChange);
     signal.addEventListener("abort", () => this.#watchers.delete(onChange), { once: true });
-    if (this.#joined) return;
-    this.#joined = true;
-    for (const group of GROUPS) this.#socket.addMembership(group);
-    this.#socket.on("message", (messages) => {
-      // Of routes only default ones are read, and an ignored interface may get thousands of addresses.
-      const matters = messages.some(({ kind, data }) => {
-        if (kind === "route") return (data.dstLen ?? 0) === 0;
-        return kind !== "address" || !this.#ignoredIndexes.has(data.index ?? -1);
-      });
-      if (matters) this.#changed();
-    });
-    this.#socket.on("invalid", () => this.#changed());
+    if (this.#watches.length > 0) return;
+    for (const group of Object.values(ROUTE_GROUPS)) {
+      const hear = (datagram: Uint8Array, overrun: boolean) => {
+        if (overrun || matters(datagram, this.#ignoredIndexes)) this.#changed();
+      };
+      this.#watches.push(addon().netlinkWatch(NETLINK_ROUTE, group, 0, hear));
+    }
   }
 
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#watchers.clear();
+    for (const watch of this.#watches) addon().netlinkUnwatch(watch);
+    this.#watches.length = 0;
     this.#socket.socket.close();
   }
 
