@@ -48,7 +48,13 @@ resolve() { # FOLDER OF ARCHIVES, ACTION…
   apt-get -q -y -o Dir::State::status=/dev/null -o APT::Install-Recommends=false -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
     -o Dir::Cache::archives="$folder" "$@"
 }
-kernel=$(apt-cache depends linux-image-amd64 | sed -n 's/^ *Depends: *\(linux-image-.*\)/\1/p' | head -1)
+newest() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-.*\)/\1/p' | head -1; }
+kernel=$(newest)
+if [ -z "$kernel" ]; then
+  say "fetching apt's lists"
+  apt-get update -q >"$cache/apt.log" 2>&1 || { tail -5 "$cache/apt.log" >&2; exit 1; }
+  kernel=$(newest)
+fi
 [ -n "$kernel" ] || { say "apt knows no linux-image-amd64: run 'apt-get update'"; exit 1; }
 # Asked with an empty folder, apt names all archives, not only those that are still to fetch.
 mkdir -p "$cache/none/partial"

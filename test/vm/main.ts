@@ -105,6 +105,8 @@ async function runGuests(call: Call, signal: AbortSignal): Promise<number> {
           PATH: `${join(ROOT, "node_modules/node/bin")}:${join(ROOT, "bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`,
           VM_GUEST: String(index),
           NODEPLANE_TEST_PATIENCE: "4",
+          // Compiling is what an emulated processor does worst; programs are started again and again.
+          NODE_COMPILE_CACHE: "/tmp/compile-cache",
           ...(alone ? {} : { VM_ADDRESS: network.address }),
         },
         ...(alone ? {} : { network }),

@@ -34,15 +34,16 @@ class Listeners {
   void open(const std::string& id, Proto proto, const std::string& ip, unsigned port, const std::string& label) {
     auto listener = std::make_shared<Listener>();
     const Address address = address_of(ip, proto == Proto::sctp ? 0 : static_cast<std::uint16_t>(port));
-    const int type = proto == Proto::tcp ? SOCK_STREAM : proto == Proto::udp ? SOCK_DGRAM : SOCK_RAW;
-    listener->fd = Fd(::socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, proto == Proto::sctp ? 132 : 0));
+    const int type = is_stream(proto) ? SOCK_STREAM : proto == Proto::udp ? SOCK_DGRAM : SOCK_RAW;
+    const int protocol = proto == Proto::sctp || proto == Proto::sctp_stream ? 132 : 0;
+    listener->fd = Fd(::socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     const int fd = listener->fd.get();
     if (fd < 0) fail("socket");
     free_bind(fd, address.family());
     option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (address.family() == AF_INET6 && proto != Proto::sctp) option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (::bind(fd, address.get(), address.size) != 0) fail("bind " + endpoint_text(ip, port));
-    if (proto == Proto::tcp && ::listen(fd, 1024) != 0) fail("listen");
+    if (is_stream(proto) && ::listen(fd, 1024) != 0) fail("listen");
     listener->proto = proto;
     listener->label = label;
     listener->ip = ip;
@@ -87,7 +88,7 @@ class Listeners {
   }
 
   static void answer(const Listener& listener) {
-    if (listener.proto == Proto::tcp) accept_all(listener);
+    if (is_stream(listener.proto)) accept_all(listener);
     else if (listener.proto == Proto::udp) reply_udp(listener);
     else reply_sctp(listener);
   }

@@ -58,7 +58,7 @@ class Prober {
 
  private:
   [[nodiscard]] std::uint16_t port_number() const {
-    return probe_.proto == Proto::tcp || probe_.proto == Proto::udp ? static_cast<std::uint16_t>(probe_.port) : 0;
+    return is_stream(probe_.proto) || probe_.proto == Proto::udp ? static_cast<std::uint16_t>(probe_.port) : 0;
   }
 
   void finish(Attempt& attempt, const std::string& outcome) {
@@ -75,7 +75,7 @@ class Prober {
       std::vector<Attempt*> owners;
       for (Attempt& attempt : attempts) {
         if (attempt.done) continue;
-        const bool writing = probe_.proto == Proto::tcp && !attempt.connected;
+        const bool writing = is_stream(probe_.proto) && !attempt.connected;
         waiting.push_back({attempt.fd.get(), static_cast<short>(writing ? POLLOUT : POLLIN), 0});
         owners.push_back(&attempt);
       }
@@ -88,16 +88,17 @@ class Prober {
       }
     }
     for (Attempt& attempt : attempts) {
-      if (!attempt.done) finish(attempt, probe_.proto == Proto::tcp && attempt.connected ? "connected" : "timeout");
+      if (!attempt.done) finish(attempt, is_stream(probe_.proto) && attempt.connected ? "connected" : "timeout");
     }
   }
 
   void start(Attempt& attempt) {
     const int family = destination_.family();
     const bool raw = probe_.proto == Proto::sctp || probe_.proto == Proto::icmp;
-    const int type = probe_.proto == Proto::tcp ? SOCK_STREAM : probe_.proto == Proto::udp ? SOCK_DGRAM : SOCK_RAW;
+    const int type = is_stream(probe_.proto) ? SOCK_STREAM : probe_.proto == Proto::udp ? SOCK_DGRAM : SOCK_RAW;
     const int icmp = family == AF_INET ? static_cast<int>(IPPROTO_ICMP) : static_cast<int>(IPPROTO_ICMPV6);
-    const int protocol = probe_.proto == Proto::sctp ? 132 : probe_.proto == Proto::icmp ? icmp : 0;
+    const bool sctp = probe_.proto == Proto::sctp || probe_.proto == Proto::sctp_stream;
+    const int protocol = sctp ? 132 : probe_.proto == Proto::icmp ? icmp : 0;
     attempt.fd = Fd(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     const int fd = attempt.fd.get();
     if (fd < 0) fail("socket");
@@ -145,7 +146,7 @@ class Prober {
 
   void step(Attempt& attempt) {
     const int fd = attempt.fd.get();
-    if (probe_.proto == Proto::tcp && !attempt.connected) {
+    if (is_stream(probe_.proto) && !attempt.connected) {
       int error = 0;
       socklen_t size = sizeof error;
       ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
@@ -162,6 +163,7 @@ class Prober {
     const std::span<const std::uint8_t> bytes(buffer, static_cast<std::size_t>(got));
     switch (probe_.proto) {
       case Proto::tcp:
+      case Proto::sctp_stream:
         if (got == 0) finish(attempt, attempt.received.empty() ? "closed" : "answer " + attempt.received);
         attempt.received.append(bytes.begin(), bytes.end());
         return;

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -102,12 +103,18 @@ inline void free_bind(int fd, int family) {
   else option(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
 }
 
-enum class Proto { tcp, udp, sctp, icmp };
+/// `sctp` is two messages over raw sockets, `sctp_stream` the kernel's own SCTP sockets, used like those of TCP.
+enum class Proto { tcp, udp, sctp, sctp_stream, icmp };
+
+inline bool is_stream(Proto proto) {
+  return proto == Proto::tcp || proto == Proto::sctp_stream;
+}
 
 inline Proto proto_of(const std::string& text) {
   if (text == "TCP") return Proto::tcp;
   if (text == "UDP") return Proto::udp;
-  if (text == "SCTP") return Proto::sctp;
+  const char* sctp = std::getenv("NODEPLANE_TEST_SCTP");
+  if (text == "SCTP") return sctp != nullptr && std::string(sctp) == "sockets" ? Proto::sctp_stream : Proto::sctp;
   if (text == "ICMP") return Proto::icmp;
   throw std::runtime_error("unknown protocol " + text);
 }
