@@ -94,7 +94,7 @@ export class DnsDaemon {
     const instance = this.#build(loaded);
     await this.#server.apply(instance);
     this.#follow(instance);
-    this.#hash = loaded.hash;
+    this.#setHash(loaded.hash);
     this.#options.log.info("listening", { addresses: this.#server.addresses() });
     const ended = new AbortController();
     try {
@@ -121,13 +121,24 @@ export class DnsDaemon {
       const instance = this.#build(loaded);
       await this.#server.apply(instance);
       this.#follow(instance);
-      this.#hash = loaded.hash;
+      this.#setHash(loaded.hash);
       this.#options.log.info("reloaded", { addresses: this.#server.addresses() });
     } catch (error) {
       failed.child().add();
       const text = error instanceof Error ? error.message : String(error);
       this.#options.log.error(`reload refused, the old configuration goes on: ${text}`);
     }
+  }
+
+  #setHash(hash: string): void {
+    this.#hash = hash;
+    const version = this.#runtime.metrics.gauge(
+      "coredns_reload_version_info",
+      "1, with the hash of the Corefile.",
+      ["hash", "value"],
+    );
+    version.reset();
+    version.child("sha512", hash).value = 1;
   }
 
   #load(): LoadedCorefile {

@@ -22,15 +22,20 @@ export interface ResolverProcess {
 const START_TIMEOUT_MS = 30_000;
 const root = join(import.meta.dirname, "../..");
 
-/** @throws with the log when it does not get ready */
+/**
+ * @param files beside the Corefile, by name
+ * @throws with the log when it does not get ready
+ */
 export async function startResolver(
   corefile: string,
   flags: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  files: Readonly<Record<string, string>> = {},
 ): Promise<ResolverProcess> {
   const folder = mkdtempSync(join(tmpdir(), "nodeplane-dns-"));
   const path = join(folder, "Corefile");
   writeFileSync(path, corefile);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const child = spawn(
     process.execPath,
     [

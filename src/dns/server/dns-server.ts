@@ -53,6 +53,7 @@ export class DnsServer {
   readonly #http = new HttpEndpoints();
   #listeners = new Map<string, Listener>();
   readonly #engine: DnsEngine | undefined;
+  readonly #onHttps: (server: string, status: number) => void;
   #instance: Instance | undefined;
   #background: AbortController | undefined;
 
@@ -68,6 +69,13 @@ export class DnsServer {
       "plugin",
     ]);
     panics.child();
+    const labels = ["server", "status"];
+    const https = runtime.metrics.counter(
+      "coredns_dns_https_responses_total",
+      "Responses over HTTPS.",
+      labels,
+    );
+    this.#onHttps = (server, status) => https.child(server, String(status)).add();
     this.#responder = new Responder({
       log: runtime.log,
       monotonicMs: () => performance.now(),
@@ -163,7 +171,8 @@ export class DnsServer {
       this.#responder.respond(packet, client, listener.target);
     try {
       if (spec.scheme === "https") {
-        listener.https = new HttpsListener(respond);
+        const server = formatListener(spec);
+        listener.https = new HttpsListener(respond, (status) => this.#onHttps(server, status));
         listener.port = await listener.https.open(spec.host, spec.port, tls ?? {});
         return;
       }

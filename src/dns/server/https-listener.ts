@@ -22,11 +22,14 @@ const IDLE_MS = 30_000;
 
 export class HttpsListener {
   readonly #respond: Respond;
+  readonly #onResponse: (status: number) => void;
   #server: Http2SecureServer | undefined;
   readonly #pending = new PendingQueries(TCP_LIMITS.maxPending, TCP_LIMITS.maxPendingPerClient);
 
-  constructor(respond: Respond) {
+  /** @param onResponse told the status of each response */
+  constructor(respond: Respond, onResponse: (status: number) => void) {
     this.#respond = respond;
+    this.#onResponse = onResponse;
   }
 
   get pending(): number {
@@ -37,6 +40,7 @@ export class HttpsListener {
   open(host: string, port: number, tls: TlsOptions): Promise<number> {
     const settings = { maxConcurrentStreams: MAX_STREAMS };
     const server = createSecureServer({ ...tls, allowHTTP1: true, settings }, (request, response) => {
+      response.once("finish", () => this.#onResponse(response.statusCode));
       this.#serve(request, response).catch(() => response.stream?.destroy());
     });
     server.on("session", (session) => {

@@ -17,6 +17,7 @@ export class CacheMetrics {
   readonly #zones: string;
   readonly #families: Readonly<Record<"requests" | "misses" | "hits" | "prefetches" | "stale", SeriesFamily>>;
   readonly #evictions: SeriesFamily;
+  readonly #drops: SeriesFamily;
   readonly #known = new Map<ServerLabels["server"], LabelledSeries>();
 
   constructor(metrics: MetricSet, zones: string) {
@@ -43,6 +44,11 @@ export class CacheMetrics {
         scope,
       ),
     };
+    this.#drops = metrics.counter(
+      "coredns_cache_drops_total",
+      "Replies to another question: always 0.",
+      scope,
+    );
     this.#evictions = metrics.counter("coredns_cache_evictions_total", "Entries that had to make room.", [
       "server",
       "type",
@@ -101,6 +107,8 @@ export class CacheMetrics {
     const { server, view } = labels;
     const known = this.#known.get(server);
     if (known !== undefined) return known;
+    // Replies to another question never come this far: `forward` does not take them.
+    this.#drops.child(server, this.#zones, view);
     const { requests, misses, hits, prefetches, stale } = this.#families;
     const series = {
       requests: requests.child(server, this.#zones, view),

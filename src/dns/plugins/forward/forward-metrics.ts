@@ -86,8 +86,9 @@ export class ForwardMetrics {
     this.#oldProbeFailures.child(to).add();
   }
 
-  connection(to: string, wasKept: boolean): void {
-    (wasKept ? this.#kept : this.#opened).child("forward", to, "tcp").add();
+  /** A socket or connection that was there before, or a new one. */
+  connection(to: string, proto: "udp" | "tcp" | "tcp-tls" | "https", wasKept: boolean): void {
+    (wasKept ? this.#kept : this.#opened).child("forward", to, proto).add();
   }
 
   allDown(): void {

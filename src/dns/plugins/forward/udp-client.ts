@@ -29,6 +29,8 @@ export interface UdpClientOptions {
   readonly random: () => number;
   /** Address to send from. */
   readonly source?: IpAddress;
+  /** Told whether a socket was there or a new one was made. */
+  readonly onUse: (wasKept: boolean) => void;
 }
 
 export class UdpClient {
@@ -36,6 +38,7 @@ export class UdpClient {
   readonly #lifeMs: number;
   readonly #random: () => number;
   readonly #source: IpAddress | undefined;
+  readonly #onUse: (wasKept: boolean) => void;
   #sockets: SharedSocket[] = [];
 
   constructor(options: UdpClientOptions) {
@@ -43,6 +46,7 @@ export class UdpClient {
     this.#lifeMs = options.expireMs;
     this.#random = options.random;
     this.#source = options.source;
+    this.#onUse = options.onUse;
   }
 
   /** @throws {OtherSpelling} with `isExact`, when the reply's question is not spelled as ours */
@@ -84,7 +88,9 @@ export class UdpClient {
     });
     const wanted = Math.floor(this.#random() * MAX_SOCKETS);
     const shared = this.#sockets[wanted];
-    if (shared !== undefined && shared.waiting.size < MAX_IN_FLIGHT) return shared;
+    const hasRoom = shared !== undefined && shared.waiting.size < MAX_IN_FLIGHT;
+    this.#onUse(hasRoom);
+    if (hasRoom) return shared;
     return this.#open(now);
   }
 

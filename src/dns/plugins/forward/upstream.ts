@@ -30,6 +30,8 @@ export interface UpstreamOptions {
   readonly random: () => number;
 }
 
+/** As CoreDNS labels what is no UDP. */
+const PROTOCOLS = { dns: "tcp", tls: "tcp-tls", https: "https" } as const;
 const PROBE_TIMEOUT_MS = 1_000;
 
 export class Upstream {
@@ -52,9 +54,11 @@ export class Upstream {
     this.#options = options;
     this.#metrics = metrics;
     const { expireMs, random, source } = options;
-    const onUse = (wasKept: boolean): void => metrics.connection(this.name, wasKept);
+    const proto = PROTOCOLS[address.transport];
+    const onUse = (wasKept: boolean): void => metrics.connection(this.name, proto, wasKept);
     const shared = { address, expireMs, random, onUse, ...(source === undefined ? {} : { source }) };
-    this.#udp = new UdpClient(shared);
+    const onUdp = (wasKept: boolean): void => metrics.connection(this.name, "udp", wasKept);
+    this.#udp = new UdpClient({ ...shared, onUse: onUdp });
     const { serverName } = address;
     const tls = { ...options.tls, ...(serverName === "" ? {} : { servername: serverName }) };
     if (address.transport === "https") {

@@ -2,6 +2,7 @@
 import { corefileError } from "../../corefile/corefile-error.ts";
 import { durationArg, expectArgs, listenArg, readOptions } from "../../corefile/options.ts";
 import type { PluginDefinition } from "../../plugin.ts";
+import { checkSelf } from "./self-check.ts";
 
 const DEFAULT_PORT = 8080;
 
@@ -19,9 +20,7 @@ export const health: PluginDefinition = {
         instance.lameduckMs = Math.max(instance.lameduckMs, durationArg(option, 0));
       },
     });
-    context.runtime.metrics
-      .counter("coredns_health_request_failures_total", "Health checks of the server by itself that failed.")
-      .child();
+    context.onStart((signal) => checkSelf(address, context.runtime.metrics, signal));
     context.serveHttp(address, "/health", () => ({ status: 200, body: "OK" }));
     return [];
   },

@@ -153,7 +153,8 @@ class HostsPlugin implements Plugin {
       this.#stamp = "missing";
       return;
     }
-    metrics.gauge("coredns_hosts_entries", "Names in the hosts file.").child().value = this.#table.size;
+    metrics.gauge("coredns_hosts_entries", "Names in the hosts file.", ["hostsfile"]).child(path).value =
+      this.#table.size;
     metrics.gauge("coredns_hosts_reload_timestamp_seconds", "When it was read.").child().value = now() / 1000;
   }
 }
