@@ -143,3 +143,31 @@ test("forward chains that drop by policy are named", async () => {
   });
   assert.equal(unknown.kind, "unknown");
 });
+
+test("sysctls of ipvs mode, by the kernel's version where nothing else tells", () => {
+  const vs = "net/ipv4/vs";
+  const sysctls: Readonly<Record<string, string>> = {
+    [`${vs}/conntrack`]: "0",
+    [`${vs}/expire_nodest_conn`]: "0",
+    [`${vs}/expire_quiescent_template`]: "1",
+    [`${vs}/conn_reuse_mode`]: "1",
+    "net/ipv4/conf/all/arp_ignore": "0",
+    "net/ipv4/conf/all/arp_announce": "0",
+  };
+  const changed = (kernelRelease: string, strictARP: boolean) =>
+    planSysctls({
+      read: (path) => sysctls[path],
+      interfaces: ["lo"],
+      hasIpv6: false,
+      cpus: 1,
+      conntrack: LEAVE,
+      localhostNodePorts: false,
+      ipvs: { strictARP, kernelRelease },
+    }).map(({ path, value }) => `${path.split("/").at(-1)}=${value}`);
+  const always = ["conntrack=1", "expire_nodest_conn=1"];
+  assert.deepEqual(changed("6.1.0-13-amd64", false), always);
+  assert.deepEqual(changed("5.9.1", true), [...always, "arp_ignore=1", "arp_announce=2"]);
+  assert.deepEqual(changed("5.8.18", false), [...always, "conn_reuse_mode=0"]);
+  assert.deepEqual(changed("4.19.0", false), [...always, "conn_reuse_mode=0"]);
+  assert.deepEqual(changed("3.10.0-1160.el7", false), always);
+});
