@@ -79,8 +79,8 @@ function registerFamilies(registry: Registry, snapshot: () => MetricsSnapshot): 
     ],
     [
       "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
-      "Failed removals of stale chains; this layout has none",
-      () => 0,
+      "Refused removals of chains and sets of session affinity; tried again with the next write",
+      (c) => c.cleanupFailures ?? 0,
     ],
   ];
   for (const counter of nftables) registerCounter(registry, snapshot, counter, "nftables");

@@ -70,6 +70,7 @@ export class Programmer {
     elementsDeleted: 0,
     fullSyncs: 0,
     adoptions: 0,
+    cleanupFailures: 0,
     repairs: 0,
   };
 
@@ -257,6 +258,7 @@ export class Programmer {
     const ops = this.#compiler.removalOps();
     if (ops.length === 0) return;
     const result = this.driver.commit(ops);
+    if (result.kind === "failed") this.#counters.cleanupFailures++;
     if (result.kind === "failed" && result.failures.some(({ code }) => code === "EBUSY")) return;
     this.#writes += ops.length;
     this.#compiler.removed();

@@ -11,6 +11,8 @@ export interface FamilyCounters {
   readonly elementsDeleted: number;
   readonly fullSyncs: number;
   readonly adoptions: number;
+  /** Removals of chains and sets that nobody needs any more that the kernel refused; nftables mode. */
+  readonly cleanupFailures?: number;
   /** Times that foreign changes to the table were found and mended. */
   readonly repairs: number;
 }
