@@ -2,6 +2,7 @@
  * Random walks: the objects of a cluster as the API has them, which is all that the oracle and the agent see of a walk.
  * Fields that the API leaves out are left out here too, so that defaults are part of what is tested.
  */
+import type { Random } from "./random.ts";
 
 export const PROTOCOLS = ["TCP", "UDP", "SCTP"] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -64,6 +65,9 @@ export interface Cluster {
   /** Zone label of the node; absent: the node has none. */
   zone?: string;
 }
+
+/** Edits a cluster. @returns what was done, or `undefined` when the cluster has nothing to do it to */
+export type Change = (cluster: Cluster, random: Random) => string | undefined;
 
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 export const WEIGHTS_ANNOTATION = "nodeplane.dev/endpoint-weights";

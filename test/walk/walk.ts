@@ -5,8 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AgentUnderTest } from "../packet-cases/agent.ts";
-import type { AgentConfig } from "../packet-cases/case-file.ts";
+import { AgentFailed, AgentUnderTest } from "../packet-cases/agent.ts";
 import { NetProbe } from "../packet-cases/netprobe.ts";
 import type { Memory, Trace } from "./branches.ts";
 import { changeSomething, createService } from "./changes.ts";
@@ -16,12 +15,13 @@ import { copyOf, objectsText } from "./cluster.ts";
 import { KernelRules } from "./kernel.ts";
 import { TOPOLOGY, WalkNetwork } from "./network.ts";
 import { difference, normalise, withoutGuard } from "./normalise.ts";
-import type { Detector, Expected, Mode, Packet, Verdict, WalkConfig } from "./oracle.ts";
+import type { Expected, Mode, Packet, Verdict, WalkConfig } from "./oracle.ts";
 import { Oracle, opensLoopback } from "./oracle.ts";
 import { type Destination, destinations, packetsTo } from "./packets.ts";
-import { DEVICES, NODE, NODE_NAME, SERVICE_CIDRS } from "./pools.ts";
+import { NODE, NODE_NAME, SERVICE_CIDRS } from "./pools.ts";
 import { Random } from "./random.ts";
 import { packetText, RealPackets } from "./real-packets.ts";
+import { agentSettings, randomConfig } from "./settings.ts";
 
 export interface WalkOptions {
   readonly mode: Mode;
@@ -62,38 +62,6 @@ const FRESH_EVERY = 250;
 const NODE_FACTS = { name: NODE_NAME, internalAddresses: [NODE.ip, NODE.ip6] };
 const MOST_LINES = 12;
 
-const DETECTORS: readonly Detector[] = [
-  { kind: "ClusterCIDR" },
-  { kind: "ClusterCIDR" },
-  { kind: "none" },
-  { kind: "InterfaceNamePrefix", name: "po" },
-  { kind: "BridgeInterface", name: DEVICES.pod },
-];
-
-/** Fields of a KubeProxyConfiguration. */
-function interfaceDetector({ kind, name }: Detector & { readonly name: string }): Record<string, unknown> {
-  const field = kind === "BridgeInterface" ? "bridgeInterface" : "interfaceNamePrefix";
-  return { detectLocalMode: kind, detectLocal: { [field]: name } };
-}
-
-/** Settings of the agent, which the seed decides as well. */
-function randomConfig(mode: Mode, random: Random): Omit<WalkConfig, "nodeAddresses" | "isGuardLeft"> {
-  return {
-    mode,
-    masqueradeAll: random.once(5),
-    detector: random.pick(DETECTORS),
-    nodePortAddresses: random.pick([
-      [],
-      [],
-      ["0.0.0.0/0", "::/0"],
-      ["192.168.1.0/24", "2001:db8:1::/64"],
-      ["192.168.0.0/24", "127.0.0.0/8"],
-    ]),
-    localhostNodePorts: mode === "iptables" && random.once(2),
-    primaryAddresses: NODE,
-  };
-}
-
 export class Walk {
   readonly counts: WalkCounts = {
     steps: 0,
@@ -115,12 +83,14 @@ export class Walk {
   readonly #real: RealPackets;
   #cluster: Cluster = { services: new Map(), slices: new Map(), serviceCidrs: [...SERVICE_CIDRS[0]] };
   #agent: AgentUnderTest;
+  readonly #remove = (): void => rmSync(this.#folder, { recursive: true, force: true });
   #agents = 0;
   #stamp = 0;
   #done: readonly string[] = [];
 
   constructor(options: WalkOptions) {
     this.#options = options;
+    process.once("exit", this.#remove);
     // Streams of their own, so that looking less does not change where the walk goes.
     this.#changes = new Random(options.seed);
     this.#looks = new Random(options.seed ^ 0x5bd1e995);
@@ -134,6 +104,15 @@ export class Walk {
 
   /** @throws {WalkFailed} at the first step whose outcome is wrong */
   async run(): Promise<void> {
+    try {
+      await this.#run();
+    } catch (error) {
+      if (!(error instanceof AgentFailed)) throw error;
+      this.#fail([`the agent: ${error.message}`], []);
+    }
+  }
+
+  async #run(): Promise<void> {
     const { steps, realEvery, say } = this.#options;
     const { nodeAddresses: _, ...config } = this.#config;
     say(`settings ${JSON.stringify(config)}`);
@@ -149,11 +128,13 @@ export class Walk {
     }
   }
 
+  /** @param isGood nothing of it needs to be looked at any more */
   async close(isGood: boolean): Promise<void> {
     await this.#agent.stop();
     this.#probe.end();
     this.#network.close();
-    if (isGood) rmSync(this.#folder, { recursive: true, force: true });
+    process.off("exit", this.#remove);
+    if (isGood) this.#remove();
   }
 
   async #step(step: number): Promise<void> {
@@ -190,17 +171,9 @@ export class Walk {
   /** An agent whose first objects are those of now. */
   #startAgent(network: WalkNetwork): AgentUnderTest {
     const { mode, variant } = this.#options;
-    const { masqueradeAll, detector, localhostNodePorts, nodePortAddresses } = this.#config;
-    const config: AgentConfig = {
-      masqueradeAll,
-      masqueradeBit: 14,
-      detectLocalMode: detector.kind === "none" ? "none" : "ClusterCIDR",
-      localhostNodePorts,
-      nodePortAddresses,
-    };
     const folder = mkdtempSync(join(this.#folder, `agent${this.#agents++}-`));
     const target = variant === undefined ? { mode } : { mode, variant };
-    const more = "name" in detector ? interfaceDetector(detector) : {};
+    const { config, more } = agentSettings(this.#config);
     const agent = new AgentUnderTest(network.topology, TOPOLOGY, config, target, folder, more);
     agent.writeText(this.#text());
     return agent;
