@@ -146,12 +146,13 @@ export class EngineListener {
     }
     this.#pending++;
     this.#perClient.set(address, waiting + 1);
-    reply
-      .then((bytes) => {
+    reply.then(
+      (bytes) => {
         if (bytes instanceof Buffer && !this.#isClosed) this.#engine.reply(packet, bytes);
-      })
-      .finally(() => this.#done(address))
-      .catch(() => undefined);
+        this.#done(address);
+      },
+      () => this.#done(address),
+    );
   }
 
   #done(address: string): void {

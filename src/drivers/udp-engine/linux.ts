@@ -35,6 +35,8 @@ export class NativeUdpEngine implements UdpEngine {
   readonly #out = Buffer.allocUnsafeSlow(OUT_BYTES);
   #outBytes = 0;
   #isTaking = false;
+  /** Somebody will send soon. */
+  #isWaiting = false;
   #isClosed = false;
 
   /** @throws {NodeplaneError} ADDON_MISSING */
@@ -48,6 +50,7 @@ export class NativeUdpEngine implements UdpEngine {
   }
 
   unlisten(listener: number): void {
+    this.#send();
     addon().dnsEngineUnlisten(this.#engine, listener);
   }
 
@@ -93,7 +96,13 @@ export class NativeUdpEngine implements UdpEngine {
     this.#out.writeUInt16LE(bytes.length, at);
     this.#out.set(bytes, at + ROUTE_BYTES);
     this.#outBytes = at + ROUTE_BYTES + bytes.length;
-    if (!this.#isTaking) this.#send();
+    if (this.#isTaking || this.#isWaiting) return;
+    // Replies of other promises and of other upstream packets of this turn go with it.
+    this.#isWaiting = true;
+    setImmediate(() => {
+      this.#isWaiting = false;
+      this.#send();
+    });
   }
 
   counters(): EngineCounters {
@@ -101,6 +110,7 @@ export class NativeUdpEngine implements UdpEngine {
   }
 
   close(): void {
+    this.#send();
     this.#isClosed = true;
     addon().dnsEngineClose(this.#engine);
   }
@@ -130,7 +140,7 @@ export class NativeUdpEngine implements UdpEngine {
   }
 
   #send(): void {
-    if (this.#outBytes === 0) return;
+    if (this.#outBytes === 0 || this.#isClosed) return;
     addon().dnsEngineSend(this.#engine, this.#out.subarray(0, this.#outBytes));
     this.#outBytes = 0;
   }

@@ -230,7 +230,7 @@ function isForChain(name: string, type: string, chain: DnsMessage, options: stri
   // Endpoints of one name in slices with different ports.
   const isSplit =
     type === "SRV" &&
-    chain.answers.some(({ data }) => /^(?:zero|one)\./.test(formatData(data).split(" ")[3] ?? ""));
+    chain.answers.some(({ data }) => /^(?:zero|one|pod-\d)\./.test(formatData(data).split(" ")[3] ?? ""));
   return isSplit || isApex || isOdd || (isAlias && type !== "CNAME") || isFallthrough || chain.truncated;
 }
 

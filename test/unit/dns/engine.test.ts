@@ -238,6 +238,9 @@ test("before the first data nothing is learned", () => {
   assert.equal(ask("web.red.svc.cluster.local.", "A"), undefined);
 });
 
+/** Long enough for a machine that is busy with other tests. */
+const TTL = 6;
+
 test("on real sockets: replies leave from the address asked, cached names run down and end, a stop frees the port", async () => {
   const upstream = createSocket("udp4");
   let asked = 0;
@@ -247,7 +250,7 @@ test("on real sockets: replies leave from the address asked, cached names run do
     asked++;
     const name = decoded.message.questions[0]?.name ?? "";
     const data = { kind: "address", address: "192.0.2.80" as never } as const;
-    const answers = [{ name, type: 1, class: 1, ttl: 2, data }];
+    const answers = [{ name, type: 1, class: 1, ttl: TTL, data }];
     upstream.send(encodeMessage({ ...decoded.message, isResponse: true, answers }), port, address);
   });
   await new Promise<void>((resolve) => upstream.bind(0, "127.0.0.1", resolve));
@@ -275,17 +278,18 @@ test("on real sockets: replies leave from the address asked, cached names run do
   };
   try {
     const started = Date.now();
-    for (let i = 0; i < 5; i++) assert.equal((await ask()).answers[0]?.ttl, 2);
+    const ttl = async (): Promise<number> => (await ask()).answers[0]?.ttl ?? -1;
+    for (let i = 0; i < 5; i++) assert.ok((await ttl()) > TTL - 3);
     assert.equal(await answers(), 3);
     const metrics = await runtime.metrics.text();
     assert.match(metrics, /dns_responses_total\{.*plugin="cache"\} 4/);
     assert.match(metrics, /cache_hits_total\{.*type="success".*\} 4/);
     assert.match(metrics, /cache_requests_total\{.*\} 5/);
     while (Date.now() < started + 1_100) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.equal((await ask()).answers[0]?.ttl, 1);
+    assert.ok((await ttl()) < TTL);
     assert.equal(asked, 1);
-    while (Date.now() < started + 2_100) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.equal((await ask()).answers[0]?.ttl, 2);
+    while (Date.now() < started + TTL * 1_000 + 100) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok((await ttl()) > TTL - 3);
     assert.equal(asked, 2);
   } finally {
     client.close();
