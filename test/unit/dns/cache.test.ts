@@ -184,3 +184,26 @@ test("entries that are asked for often are renewed before their end", async () =
   await w.ask();
   assert.equal(w.asked, 2);
 });
+
+test("a refresh that failed is not tried again before its time", async () => {
+  const w = world("{\n serve_stale 1h immediate 7s 30s\n servfail 0\n }");
+  await w.ask();
+  w.pass(200);
+  w.reply = () => ({ rcode: RCODE.SERVFAIL });
+  for (let i = 0; i < 5; i++) assert.deepEqual(ttls(await w.ask()), [7]);
+  assert.equal(w.asked, 2);
+  w.pass(31);
+  await w.ask();
+  assert.equal(w.asked, 3);
+});
+
+test("prefer_positive: a newer denial does not hide an answer that may still be served", async () => {
+  for (const policy of ["", "serve_stale_policy prefer_positive\n"]) {
+    const w = world(`{\n serve_stale 1h\n ${policy} }`);
+    await w.ask();
+    w.pass(200);
+    w.reply = () => ({ rcode: RCODE.NXDOMAIN, authorities: [soa(60, 60)] });
+    await w.ask();
+    assert.equal((await w.ask()).message.rcode, policy === "" ? RCODE.NXDOMAIN : RCODE.NOERROR);
+  }
+});

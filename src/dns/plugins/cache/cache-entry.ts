@@ -29,6 +29,8 @@ export interface CacheEntry {
   /** Recent hits, for prefetching. */
   hits: number;
   firstHitMs: number;
+  /** Not refreshed before; after a refresh that failed. */
+  recheckAtMs: number;
 }
 
 /** @returns how the reply counts and how long it lives, or `undefined` when it must not be kept */

@@ -17,6 +17,15 @@ import {
 } from "./cache-entry.ts";
 import type { CacheMetrics } from "./cache-metrics.ts";
 
+interface StaleOptions {
+  readonly forMs: number;
+  /** 0: at once, the refresh follows. */
+  readonly verifyMs: number;
+  readonly ttlSeconds: number;
+  /** After a refresh that failed, upstreams are left alone for so long. */
+  readonly recheckMs: number;
+}
+
 export interface CacheOptions extends CacheLimits {
   readonly zones: readonly string[];
   readonly successCapacity: number;
@@ -25,7 +34,9 @@ export interface CacheOptions extends CacheLimits {
   readonly disableDenial: readonly string[];
   readonly prefetch?: { readonly hits: number; readonly withinMs: number; readonly percent: number };
   /** `verify` waits for the upstream first, at most this long. */
-  readonly stale?: { readonly forMs: number; readonly verifyMs: number; readonly ttlSeconds: number };
+  readonly stale?: StaleOptions;
+  /** An answer that may still be served stale comes before a negative one that is newer. */
+  readonly prefersPositive: boolean;
   readonly keepTtl: boolean;
 }
 
@@ -80,7 +91,7 @@ export class CachePlugin implements Plugin {
   #find(key: string, nowMs: number): CacheEntry | undefined {
     const denial = this.#denial.get(key);
     if (denial === undefined) return this.#success.get(key);
-    if (denial.verdict !== "failure") return denial;
+    if (denial.verdict !== "failure" && !this.#options.prefersPositive) return denial;
     const success = this.#success.get(key);
     if (success === undefined) return denial;
     const staleMs = this.#options.stale?.forMs ?? 0;
@@ -118,12 +129,13 @@ export class CachePlugin implements Plugin {
       storedAtMs: this.#now(),
       hits: 0,
       firstHitMs: 0,
+      recheckAtMs: 0,
     };
     if (isSuccess) {
       this.#denial.delete(key);
       this.#put(this.#success, key, entry, this.#options.successCapacity);
     } else {
-      if (judged.verdict === "denial") this.#success.delete(key);
+      if (judged.verdict === "denial" && !this.#options.prefersPositive) this.#success.delete(key);
       this.#put(this.#denial, key, entry, this.#options.denialCapacity);
     }
     return { ...outcome, message };
@@ -163,11 +175,18 @@ export class CachePlugin implements Plugin {
     return entry.hits >= prefetch.hits && left <= (entry.ttlSeconds * prefetch.percent) / 100;
   }
 
-  #refresh(query: DnsQuery, rest: Rest, key: string, why: "prefetch" | "stale"): void {
+  #refresh(
+    query: DnsQuery,
+    rest: Rest,
+    key: string,
+    why: "prefetch" | "stale",
+    onDone: (outcome: Outcome) => void = () => undefined,
+  ): void {
     if (this.#inWork.has(`u${key}`) || this.#inWork.has(`t${key}`)) return;
     if (why === "prefetch") this.#metrics.prefetch(query.labels);
     const outcome = this.#fetch(query, rest, key);
-    if (outcome instanceof Promise) outcome.catch(() => undefined);
+    if (outcome instanceof Promise) outcome.then(onDone, () => undefined);
+    else onDone(outcome);
   }
 
   /** Over its time, but better than nothing (RFC 8767): at once with a refresh behind it, or when the upstream fails. */
@@ -182,20 +201,37 @@ export class CachePlugin implements Plugin {
       this.#metrics.stale(query.labels);
       return this.#reply(entry, query, at.nowMs, ttl);
     };
+    if (at.nowMs < entry.recheckAtMs) return serve();
+    const recheckLater = (outcome: Outcome): void => {
+      if (!isUseful(outcome)) entry.recheckAtMs = this.#now() + (stale?.recheckMs ?? 0);
+    };
     if (stale === undefined || stale.verifyMs === 0) {
-      this.#refresh(query, at.rest, at.key, "stale");
+      this.#refresh(query, at.rest, at.key, "stale", recheckLater);
       return serve();
     }
+    const isWanted = (outcome: Outcome): boolean =>
+      isUseful(outcome) &&
+      (!this.#options.prefersPositive || entry.verdict !== "success" || isPositive(outcome));
     const fresh = this.#fetch(query, at.rest, at.key);
-    if (!(fresh instanceof Promise)) return isUseful(fresh) ? fresh : serve();
+    if (!(fresh instanceof Promise)) {
+      recheckLater(fresh);
+      return isWanted(fresh) ? fresh : serve();
+    }
+    fresh.then(recheckLater, () => undefined);
     return withinTime(fresh, stale.verifyMs).then((outcome) =>
-      outcome !== undefined && isUseful(outcome) ? outcome : serve(),
+      outcome !== undefined && isWanted(outcome) ? outcome : serve(),
     );
   }
 }
 
 function isUseful(outcome: Outcome): boolean {
   return outcome.kind === "answer" && outcome.message.rcode !== RCODE.SERVFAIL;
+}
+
+function isPositive(outcome: Outcome): boolean {
+  return (
+    outcome.kind === "answer" && outcome.message.rcode === RCODE.NOERROR && outcome.message.answers.length > 0
+  );
 }
 
 function withinTime(outcome: Promise<Outcome>, ms: number): Promise<Outcome | undefined> {

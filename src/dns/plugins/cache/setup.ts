@@ -5,7 +5,6 @@ import {
   expectArgs,
   integerArg,
   readOptions,
-  refuseOption,
   wordArg,
   zoneArgs,
 } from "../../corefile/options.ts";
@@ -19,6 +18,10 @@ const MAX_CAPACITY = 10_000_000;
 const MAX_TTL_SECONDS = 3_600;
 const MAX_NEGATIVE_TTL_SECONDS = 1_800;
 const MAX_SERVFAIL_MS = 300_000;
+/** As long as any query waits for its upstreams: `verify 0`. */
+const UPSTREAM_MS = 5_000;
+/** RFC 8767 section 5. */
+const MAX_RECHECK_MS = 300_000;
 const WEEK_SECONDS = 604_800;
 
 type Draft = { -readonly [K in keyof CacheOptions]: CacheOptions[K] };
@@ -48,6 +51,7 @@ function parseCache(directive: Directive, context: SetupContext): CacheOptions {
     disableSuccess: [],
     disableDenial: [],
     keepTtl: false,
+    prefersPositive: false,
   };
   readOptions(directive, {
     success: (option) => {
@@ -67,7 +71,11 @@ function parseCache(directive: Directive, context: SetupContext): CacheOptions {
     serve_stale: (option) => {
       draft.stale = staleOf(option);
     },
-    serve_stale_policy: refuseOption("is not supported"),
+    serve_stale_policy: (option) => {
+      expectArgs(option, 1, 1, "serve_stale_policy prefer_positive");
+      wordArg(option, 0, ["prefer_positive"]);
+      draft.prefersPositive = true;
+    },
     servfail: (option) => {
       expectArgs(option, 1, 1, "servfail DURATION");
       draft.servfailSeconds = durationArg(option, 0, 0, MAX_SERVFAIL_MS) / 1000;
@@ -105,16 +113,18 @@ function prefetchOf(option: Directive): NonNullable<CacheOptions["prefetch"]> {
   };
 }
 
-/** `serve_stale [DURATION] [immediate|verify [TIMEOUT]] [TTL]`. */
+/** `serve_stale [DURATION] [immediate [TTL [RECHECK]] | verify [TIMEOUT [TTL [RECHECK]]]]`. */
 function staleOf(option: Directive): NonNullable<CacheOptions["stale"]> {
-  expectArgs(option, 0, 5, "serve_stale [DURATION] [immediate [TTL] | verify [TIMEOUT [TTL]]]");
+  const form = "serve_stale [DURATION] [immediate [TTL [RECHECK]] | verify [TIMEOUT [TTL [RECHECK]]]]";
+  expectArgs(option, 0, 5, form);
   const words = [...option.args];
   const modeAt = words.findIndex((word) => word === "immediate" || word === "verify");
   const forMs = modeAt !== 0 && words.length > 0 ? durationArg(option, 0) : 3_600_000;
   const isVerify = words[modeAt] === "verify";
   const behind = modeAt < 0 ? [] : words.slice(modeAt + 1);
-  const verifyMs = !isVerify ? 0 : behind.length > 0 ? durationArg(option, modeAt + 1, 1) : 1_800;
+  const verifyMs = !isVerify ? 0 : behind.length > 0 ? durationArg(option, modeAt + 1) || UPSTREAM_MS : 1_800;
   const ttlAt = modeAt + (isVerify ? 2 : 1);
   const ttlSeconds = modeAt >= 0 && words[ttlAt] !== undefined ? durationArg(option, ttlAt) / 1000 : 30;
-  return { forMs, verifyMs, ttlSeconds };
+  const recheckMs = words[ttlAt + 1] === undefined ? 0 : durationArg(option, ttlAt + 1, 0, MAX_RECHECK_MS);
+  return { forMs, verifyMs, ttlSeconds, recheckMs };
 }
