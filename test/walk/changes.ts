@@ -89,7 +89,7 @@ const steal: Change = (cluster, random) => {
     case 1: {
       const from = victim.ingress.flatMap(({ ip }) => (ip === undefined ? [] : [ip]));
       const addresses = [...(victim.spec.externalIPs ?? []), ...from, ...(victim.spec.clusterIPs ?? [])];
-      thief.spec.externalIPs = addresses;
+      thief.spec.externalIPs = [...new Set(addresses)];
       return `${who} external addresses ${addresses.join(", ")}`;
     }
     case 2: {
