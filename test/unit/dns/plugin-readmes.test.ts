@@ -25,6 +25,11 @@ test("each plugin folder stands in the order, and each plugin of the order has a
   assert.deepEqual(readdirSync(folder).sort(), PLUGIN_ORDER.map((plugin) => plugin.name).sort());
 });
 
+test("the table of docs/dns.md has a line for each plugin", () => {
+  const text = readFileSync(join(import.meta.dirname, "../../../docs/dns.md"), "utf8");
+  for (const { name } of PLUGIN_ORDER) assert.match(text, new RegExp(`^\\| ${name} \\| `, "m"));
+});
+
 for (const name of readdirSync(folder)) {
   const text = readFileSync(join(folder, name, "README.md"), "utf8");
   const examples = [...text.matchAll(/```corefile\n([\s\S]*?)```/g)].map((match) => match[1] ?? "");
