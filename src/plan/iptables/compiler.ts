@@ -175,7 +175,7 @@ export class IptablesCompiler {
     this.#shared(writer, this.#sharedInPlace(saved));
     for (const key of this.#sorted())
       for (const chain of this.#units.get(key)?.rules.chains ?? [])
-        if (!isInPlace(saved, "nat", chain.name, chain.rules)) this.#ownChain(writer, key, chain);
+        if (!isInPlace(saved, "nat", chain)) this.#ownChain(writer, key, chain);
     for (const chain of this.#stale(saved)) writer.remove("nat", chain);
     return writer.finish();
   }
@@ -202,7 +202,7 @@ export class IptablesCompiler {
     };
     for (const key of this.#sorted()) {
       for (const chain of this.#units.get(key)?.rules.chains ?? []) {
-        if (isInPlace(saved, "nat", chain.name, chain.rules)) continue;
+        if (isInPlace(saved, "nat", chain)) continue;
         if (writer.isEmpty && inputs.length === 0) {
           writer.declare("nat", MARK_CHAIN);
           writer.add("nat", [markRule(this.#node)]);
@@ -289,29 +289,23 @@ export class IptablesCompiler {
     let table: Table = "filter";
     for (const line of writer.finish().lines) {
       if (line.startsWith("*")) table = line === "*nat" ? "nat" : "filter";
-      else if (line.startsWith("-A ")) {
-        const chain = chainOf(line);
-        const rules = wanted.get(`${table} ${chain}`);
-        const rule = line.slice(chain.length + 4);
-        if (rules === undefined) wanted.set(`${table} ${chain}`, [rule]);
-        else rules.push(rule);
-      }
+      if (!line.startsWith("-A ")) continue;
+      const key = `${table} ${chainOf(line)}`;
+      const lines = wanted.get(key);
+      if (lines === undefined) wanted.set(key, [line]);
+      else lines.push(line);
     }
-    for (const name of ["filter", "nat"] as const)
-      for (const chain of FIXED_CHAINS[name]) {
-        const key = `${name} ${chain}`;
-        if (isInPlace(saved, name, chain, wanted.get(key) ?? [])) inPlace.add(key);
+    for (const place of ["filter", "nat"] as const)
+      for (const name of FIXED_CHAINS[place]) {
+        const key = `${place} ${name}`;
+        if (isInPlace(saved, place, { name, rules: wanted.get(key) ?? [] })) inPlace.add(key);
       }
     return inPlace;
   }
 
   #ownChain(writer: RestoreWriter, key: string, chain: OwnChain): void {
     writer.declare("nat", chain.name);
-    writer.add(
-      "nat",
-      chain.rules.map((rule) => `-A ${chain.name} ${rule}`),
-      key,
-    );
+    writer.add("nat", chain.rules, key);
   }
 
   #compile(unit: Unit): Programmed {
@@ -352,8 +346,14 @@ function chainOf(line: string): string {
   return line.slice(3, end < 0 ? undefined : end);
 }
 
-function isInPlace(saved: SavedState, table: Table, chain: string, rules: readonly string[]): boolean {
-  return saved[table].chains.has(chain) && sameRules(saved[table].rules.get(chain), rules);
+function isInPlace(saved: SavedState, table: Table, { name, rules }: OwnChain): boolean {
+  const { chains, rules: found } = saved[table];
+  if (!chains.has(name)) return false;
+  const from = `-A ${name} `.length;
+  return sameRules(
+    found.get(name),
+    rules.map((line) => line.slice(from)),
+  );
 }
 
 function equalRules(a: readonly string[] | undefined, b: readonly string[]): boolean {

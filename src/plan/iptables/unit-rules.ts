@@ -18,7 +18,7 @@ export interface UnitContext {
   readonly countsLoopback: boolean;
 }
 
-/** A chain of our own: its rules, without `-A NAME `. */
+/** A chain of our own: its rules as lines of a restore, `-A NAME …`. */
 export interface OwnChain {
   readonly name: string;
   readonly rules: readonly string[];
@@ -194,7 +194,9 @@ class UnitWriter {
     ] as const) {
       if (!isUsed || targets.length === 0) continue;
       const masquerade = name === internalChain ? internals.flatMap((f) => this.#internalMasquerade(f)) : [];
-      this.#chains.push({ name, rules: [...masquerade, ...this.#choices(targets)] });
+      const rules = masquerade.map((rule) => `-A ${name} ${rule}`);
+      this.#choices(targets, `-A ${name} `, rules);
+      this.#chains.push({ name, rules });
     }
   }
 
@@ -207,9 +209,8 @@ class UnitWriter {
   }
 
   /** Who has been led to an endpoint before goes there again; the others are led to one at random, by weight. */
-  #choices(targets: readonly Target[]): readonly string[] {
+  #choices(targets: readonly Target[], into: string, rules: string[]): void {
     const seconds = this.#shape.affinitySeconds;
-    const rules: string[] = [];
     const slotsOf = new Map(targets.map((target) => [target.destination, target.slots]));
     const named = this.#endpoints.flatMap(({ target, chain, text: endpoint }) => {
       const slots = slotsOf.get(target.destination);
@@ -219,16 +220,17 @@ class UnitWriter {
     });
     if (seconds > 0) {
       for (const { chain, text } of named)
-        rules.push(`${text}-m recent --name ${chain} --rcheck --seconds ${seconds} --reap -j ${chain}`);
+        rules.push(
+          `${into}${text}-m recent --name ${chain} --rcheck --seconds ${seconds} --reap -j ${chain}`,
+        );
     }
     let left = targets.reduce((sum, target) => sum + target.slots, 0);
     for (const { chain, text, slots } of named) {
       const probability = (slots / left).toFixed(10);
       const choice = slots === left ? "" : `-m statistic --mode random --probability ${probability} `;
-      rules.push(`${text}${choice}-j ${chain}`);
+      rules.push(`${into}${text}${choice}-j ${chain}`);
       left -= slots;
     }
-    return rules;
   }
 
   #externalChain(hasTargets: boolean): void {
@@ -245,7 +247,7 @@ class UnitWriter {
       rules.push(`${comment(`route LOCAL traffic ${of}`)} ${own} -j ${cluster}`);
     }
     if (hasTargets) rules.push(`-j ${this.#policyChain("external")}`);
-    this.#chains.push({ name: `KUBE-EXT-${this.#hash}`, rules });
+    this.#addChain(`KUBE-EXT-${this.#hash}`, rules);
   }
 
   #firewallChain(): void {
@@ -255,17 +257,23 @@ class UnitWriter {
       .map((cidr) => `${text} -s ${cidr} -j KUBE-EXT-${this.#hash}`);
     const name = `KUBE-FW-${this.#hash}`;
     rules.push(comment(`other traffic to ${this.#label} will be dropped by KUBE-PROXY-FIREWALL`));
-    this.#chains.push({ name, rules });
+    this.#addChain(name, rules);
+  }
+
+  #addChain(name: string, rules: readonly string[]): void {
+    this.#chains.push({ name, rules: rules.map((rule) => `-A ${name} ${rule}`) });
   }
 
   #endpointChains(): void {
     const text = this.#context.isLarge ? "" : `${comment(this.#label)} `;
     for (const { chain: name, text: endpoint } of this.#endpoints) {
       const remember = this.#shape.affinitySeconds > 0 ? `-m recent --name ${name} --set ` : "";
-      const address = endpoint.slice(0, endpoint.lastIndexOf(":")).replace(/^\[(.*)\]$/, "$1");
+      const isBracketed = endpoint.startsWith("[");
+      const end = endpoint.lastIndexOf(":");
+      const address = isBracketed ? endpoint.slice(1, end - 1) : endpoint.slice(0, end);
       const rules = [
-        `${text}-s ${address} -j KUBE-MARK-MASQ`,
-        `${text}${remember}${this.#protocol} -j DNAT --to-destination ${endpoint}`,
+        `-A ${name} ${text}-s ${address} -j KUBE-MARK-MASQ`,
+        `-A ${name} ${text}${remember}${this.#protocol} -j DNAT --to-destination ${endpoint}`,
       ];
       this.#chains.push({ name, rules });
     }
