@@ -285,8 +285,7 @@ test("on real sockets: replies leave from the address asked, cached names run do
     assert.match(metrics, /dns_responses_total\{.*plugin="cache"\} 4/);
     assert.match(metrics, /cache_hits_total\{.*type="success".*\} 4/);
     assert.match(metrics, /cache_requests_total\{.*\} 5/);
-    while (Date.now() < started + 1_100) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.ok((await ttl()) < TTL);
+    while ((await ttl()) >= TTL) await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(asked, 1);
     while (Date.now() < started + TTL * 1_000 + 100) await new Promise((resolve) => setTimeout(resolve, 20));
     assert.ok((await ttl()) > TTL - 3);
@@ -326,6 +325,7 @@ test("while a service changes 200 times, each answer is of a moment between its 
     if (seen < from || seen > version) wrong.push(`${seen} is not in ${from} to ${version}`);
     checked++;
   });
+  const until = Date.now() + 60_000;
   try {
     for (version = 1; version <= 200; version++) {
       const change = service("red", "web", { clusterIPs: [`10.96.7.${version}`] });
@@ -336,11 +336,12 @@ test("while a service changes 200 times, each answer is of a moment between its 
           asked.set(id, version);
           client.send(encodeMessage({ ...queryMessage("web.red.svc.cluster.local."), id }));
         }
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        // What waits must fit the client's buffer: the engine does not wait for this thread.
+        do await new Promise((resolve) => setTimeout(resolve, 1));
+        while (asked.size - checked > 64 && Date.now() < until);
       }
     }
     version = 200;
-    const until = Date.now() + 5_000;
     while (checked < asked.size && Date.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 10));
     assert.deepEqual(wrong, []);
