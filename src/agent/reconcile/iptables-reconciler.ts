@@ -9,7 +9,7 @@ import type { IpFamily } from "../../model/ip.ts";
 import type { FeedObject, ObjectKey, ObjectProblem } from "../../model/objects.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import { Planner } from "../../plan/planner.ts";
-import type { UnitShape } from "../../plan/unit.ts";
+import type { UnitChange, UnitShape } from "../../plan/unit.ts";
 import { machineClock, type ReconcileClock } from "./clock.ts";
 import { IptablesProgrammer } from "./iptables-programmer.ts";
 import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
@@ -190,35 +190,40 @@ export class IptablesReconciler implements KernelReconciler {
     this.#options.flows?.changed(changes);
     const mark = this.#progress.mark();
     this.#warnOfMany();
-    let isDone = true;
-    let isWritten = true;
-    for (const programmer of this.#programmers) {
-      if (isFull) programmer.requireFull();
-      const own = changes.filter((change) => change.family === programmer.family);
-      try {
-        const refused = await programmer.sync(own);
-        this.#refusals.settle(own, refused);
-        for (const { change, failure } of refused)
-          this.#log("error", "iptables refused a service port", {
-            unit: change.key,
-            reason: failure.message,
-          });
-        if (refused.length > 0) isDone = false;
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        this.#progress.failed(message);
-        this.#log("error", message, { family: programmer.family, retryMs: this.#retryMs });
-        isWritten = false;
-      }
-    }
-    if (!isWritten) {
+    const syncs = this.#programmers.map((programmer) => this.#syncFamily(programmer, changes, isFull));
+    const outcomes = await Promise.all(syncs);
+    if (outcomes.includes("failed")) {
       this.#reportProblems();
       return false;
     }
+    const isDone = !outcomes.includes("refused");
     if (isFull) this.#lastFullMs = now;
     if (isDone) this.#retryMs = RETRY_FIRST_MS;
     this.#finished(mark);
     return isDone;
+  }
+
+  /** @returns refused: everything but some units is written; failed: nothing is known to be */
+  async #syncFamily(
+    programmer: IptablesProgrammer,
+    changes: readonly UnitChange[],
+    isFull: boolean,
+  ): Promise<"written" | "refused" | "failed"> {
+    const { family } = programmer;
+    if (isFull) programmer.requireFull();
+    const own = changes.filter((change) => change.family === family);
+    try {
+      const refused = await programmer.sync(own);
+      this.#refusals.settle(own, refused);
+      for (const { change, failure } of refused)
+        this.#log("error", "iptables refused a service port", { unit: change.key, reason: failure.message });
+      return refused.length > 0 ? "refused" : "written";
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#progress.failed(message);
+      this.#log("error", message, { family, retryMs: this.#retryMs });
+      return "failed";
+    }
   }
 
   #finished(mark: ReturnType<SyncProgress["mark"]>): void {

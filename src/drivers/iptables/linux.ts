@@ -21,6 +21,8 @@ const LONG = { timeoutMs: 180_000, maxOutputBytes: MAX_SAVE_BYTES };
 const COMMANDS: Readonly<Record<IpFamily, string>> = { ip: "iptables", ip6: "ip6tables" };
 
 export class LinuxIptables implements IptablesDriver {
+  /** Both families take the same lock: one command of this process must not run into the time that another may wait. */
+  static #writing: Promise<unknown> = Promise.resolve();
   readonly family: IpFamily;
   readonly variant: IptablesVariant;
   readonly version: string;
@@ -56,7 +58,13 @@ export class LinuxIptables implements IptablesDriver {
     throw this.#error(`${this.#prefix}-save`, status, stderr);
   }
 
-  async restore(lines: readonly string[]): Promise<RestoreResult> {
+  restore(lines: readonly string[]): Promise<RestoreResult> {
+    const result = LinuxIptables.#writing.then(() => this.#restore(lines));
+    LinuxIptables.#writing = result.catch(() => {});
+    return result;
+  }
+
+  async #restore(lines: readonly string[]): Promise<RestoreResult> {
     const command = `${this.#prefix}-restore`;
     const { status, stderr } = await runCommand(
       command,
