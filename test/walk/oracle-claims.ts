@@ -66,7 +66,13 @@ function clusterAddresses({ spec }: ServiceJson): readonly string[] {
   return spec.clusterIP === undefined ? [] : [spec.clusterIP];
 }
 
-function describe(cluster: Cluster, service: ServiceJson, port: PortJson, family: Family): ServicePort {
+function describe(
+  cluster: Cluster,
+  service: ServiceJson,
+  port: PortJson,
+  from: { readonly family: Family; readonly nodeName: string },
+): ServicePort {
+  const { family, nodeName } = from;
   const { spec, metadata } = service;
   const protocol = port.protocol ?? "TCP";
   const portName = port.name ?? "";
@@ -85,7 +91,7 @@ function describe(cluster: Cluster, service: ServiceJson, port: PortJson, family
       .map((range) => range.trim())
       .filter((range) => familyOf(range) === family),
     balancerAddresses: balancerAddresses(service).flatMap(({ ip }) => (familyOf(ip) === family ? [ip] : [])),
-    sets: endpointSets(cluster, { service: name, portName, protocol, family }),
+    sets: endpointSets(cluster, { service: name, portName, protocol, family, nodeName }),
   };
 }
 
@@ -137,7 +143,7 @@ function isAhead(a: ServicePort, b: ServicePort): boolean {
 }
 
 /** Who has which frontend, of all objects as they are. */
-export function settleClaims(cluster: Cluster): Claims {
+export function settleClaims(cluster: Cluster, nodeName: string): Claims {
   const addresses = new Map<string, Claim>();
   const nodePorts = new Map<string, Claim>();
   const healthPorts = new Set<string>();
@@ -157,7 +163,11 @@ export function settleClaims(cluster: Cluster): Claims {
     for (const family of isChecked ? families : []) healthPorts.add(`${family} ${healthCheckNodePort}`);
     for (const family of families)
       for (const [index, port] of service.spec.ports.entries())
-        for (const [key, claim] of claimsOf(service, index, describe(cluster, service, port, family)))
+        for (const [key, claim] of claimsOf(
+          service,
+          index,
+          describe(cluster, service, port, { family, nodeName }),
+        ))
           settle(key, claim);
   }
   const own = [...addresses].flatMap(([key, { kind }]) =>

@@ -4,7 +4,6 @@
  */
 import type { Cluster, EndpointJson, Family, Protocol, SliceJson } from "./cluster.ts";
 import { familyOf, SERVICE_NAME_LABEL } from "./cluster.ts";
-import { NODE_NAME } from "./pools.ts";
 
 export interface OracleEndpoint {
   readonly address: string;
@@ -30,7 +29,12 @@ interface Candidate extends OracleEndpoint {
   readonly nodes: readonly string[];
 }
 
-function candidate(endpoint: EndpointJson, slice: SliceJson, port: number): Candidate | undefined {
+function candidate(
+  endpoint: EndpointJson,
+  slice: SliceJson,
+  port: number,
+  nodeName: string,
+): Candidate | undefined {
   const [address] = endpoint.addresses;
   if (address === undefined || familyOf(address) !== (slice.addressType === "IPv4" ? "ip" : "ip6"))
     return undefined;
@@ -39,8 +43,8 @@ function candidate(endpoint: EndpointJson, slice: SliceJson, port: number): Cand
     address,
     text: address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`,
     weight: slice.weights[address] ?? 1,
-    isLocal: endpoint.nodeName === NODE_NAME,
-    mayBeHere: endpoint.nodeName === undefined || endpoint.nodeName === NODE_NAME,
+    isLocal: endpoint.nodeName === nodeName,
+    mayBeHere: endpoint.nodeName === undefined || endpoint.nodeName === nodeName,
     isReady: ready ?? true,
     isServing: serving ?? true,
     isTerminating: terminating ?? false,
@@ -73,7 +77,7 @@ function candidates(cluster: Cluster, of: PortOf): readonly Candidate[] {
       (one) => (one.name ?? "") === of.portName && (one.protocol ?? "TCP") === of.protocol,
     );
     for (const endpoint of port === undefined ? [] : slice.endpoints) {
-      const one = candidate(endpoint, slice, port?.port ?? 0);
+      const one = candidate(endpoint, slice, port?.port ?? 0, of.nodeName);
       // Weight 0 drains: as if the entry were not there.
       if (one === undefined || one.weight === 0) continue;
       const known = found.get(one.text);
@@ -84,6 +88,8 @@ function candidates(cluster: Cluster, of: PortOf): readonly Candidate[] {
 }
 
 interface PortOf {
+  /** The node that asks. */
+  readonly nodeName: string;
   readonly service: string;
   readonly portName: string;
   readonly protocol: Protocol;
@@ -91,9 +97,13 @@ interface PortOf {
 }
 
 /** Same-node mode, else same-zone mode, else all (row 26). */
-function byHints(ready: readonly Candidate[], zone: string | undefined): readonly Candidate[] {
+function byHints(
+  ready: readonly Candidate[],
+  nodeName: string,
+  zone: string | undefined,
+): readonly Candidate[] {
   if (ready.every(({ nodes }) => nodes.length > 0)) {
-    const here = ready.filter(({ nodes }) => nodes.includes(NODE_NAME));
+    const here = ready.filter(({ nodes }) => nodes.includes(nodeName));
     if (here.length > 0) return here;
   }
   if (zone !== undefined && ready.every(({ zones }) => zones.length > 0)) {
@@ -111,7 +121,7 @@ export function endpointSets(cluster: Cluster, of: PortOf): OracleSets {
   const ready = all.filter(({ isReady }) => isReady);
   const localReady = ready.filter(({ isLocal }) => isLocal);
   return {
-    cluster: ready.length > 0 ? byHints(ready, cluster.zone) : all.filter(lasts),
+    cluster: ready.length > 0 ? byHints(ready, of.nodeName, cluster.zone) : all.filter(lasts),
     local: localReady.length > 0 ? localReady : all.filter((one) => one.isLocal && lasts(one)),
   };
 }

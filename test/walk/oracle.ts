@@ -7,7 +7,6 @@ import type { Cluster, Family, Protocol } from "./cluster.ts";
 import type { Claim, Claims, ServicePort } from "./oracle-claims.ts";
 import { addressKey, nodePortKey, settleClaims } from "./oracle-claims.ts";
 import type { OracleEndpoint } from "./oracle-endpoints.ts";
-import { POD_CIDRS } from "./pools.ts";
 
 /** How the agent tells traffic of this node's pods: detectLocalMode. */
 export type Detector =
@@ -19,6 +18,9 @@ export type Mode = "nftables" | "iptables";
 /** The agent's configuration, and what the node has. */
 export interface WalkConfig {
   readonly mode: Mode;
+  readonly nodeName: string;
+  /** For detector ClusterCIDR. */
+  readonly podCidrs: readonly string[];
   readonly masqueradeAll: boolean;
   readonly detector: Detector;
   /** Empty: the mode's default. */
@@ -94,7 +96,7 @@ export class Oracle {
   constructor(cluster: Cluster, config: WalkConfig) {
     this.#cluster = cluster;
     this.#config = config;
-    this.claims = settleClaims(cluster);
+    this.claims = settleClaims(cluster, config.nodeName);
   }
 
   expect(packet: Packet): Expected {
@@ -136,7 +138,7 @@ export class Oracle {
     if (detector.kind === "none") return false;
     if (detector.kind === "BridgeInterface") return device === detector.name;
     if (detector.kind === "InterfaceNamePrefix") return device.startsWith(detector.name);
-    const range = POD_CIDRS.find((one) => one.includes(":") === (family === "ip6"));
+    const range = this.#config.podCidrs.find((one) => one.includes(":") === (family === "ip6"));
     return range !== undefined && isIn(range, source);
   }
 

@@ -1,7 +1,7 @@
 /** Random walks: the agent's settings, which the seed decides as well, and how the agent is told of them. */
 import type { AgentConfig } from "../packet-cases/case-file.ts";
 import type { Detector, Mode, WalkConfig } from "./oracle.ts";
-import { DEVICES, NODE } from "./pools.ts";
+import { DEVICES, NODE, NODE_NAME, POD_CIDRS } from "./pools.ts";
 import type { Random } from "./random.ts";
 
 const DETECTORS: readonly Detector[] = [
@@ -22,6 +22,8 @@ function interfaceDetector({ kind, name }: Detector & { readonly name: string })
 export function randomConfig(mode: Mode, random: Random): Omit<WalkConfig, "nodeAddresses" | "isGuardLeft"> {
   return {
     mode,
+    nodeName: NODE_NAME,
+    podCidrs: POD_CIDRS,
     masqueradeAll: random.once(5),
     detector: random.pick(DETECTORS),
     nodePortAddresses: random.pick([
