@@ -96,13 +96,16 @@ export const bench: Bench = async (options) => {
     const forwarding = await lab.nodeplane(corefile(["prometheus 127.0.0.1:0", FORWARD]), []);
     figures.push(...measure("dns_forward", forwarding, file("foreign")));
     await forwarding.stop();
-    const chain = await lab.nodeplane(
-      corefile(["prometheus 127.0.0.1:0", KUBERNETES, FORWARD, "cache 3600", "loadbalance"]),
-      [...source.flags, "--engine", "off"],
-    );
+    // With `minimal` the engine answers nothing by itself: it reads and sends for the chain.
+    const chainLines = ["prometheus 127.0.0.1:0", KUBERNETES, "minimal", "cache 3600", "loadbalance"];
+    const chain = await lab.nodeplane(corefile(chainLines), source.flags);
     await source.taken();
     figures.push(...measure("dns_chain", chain, file("cluster")));
     await chain.stop();
+    const sockets = await lab.nodeplane(corefile(chainLines), [...source.flags, "--engine", "off"]);
+    await source.taken();
+    figures.push(...measure("dns_chain_without_addon", sockets, file("cluster")));
+    await sockets.stop();
     const coredns = options.peers.get("coredns");
     if (coredns !== undefined)
       figures.push(
