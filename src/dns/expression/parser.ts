@@ -1,7 +1,7 @@
 /**
  * Layer dns. Expressions of `view` and `template` (the expr language of CoreDNS): compiled once into functions. `||`, `&&`, `!`
  * and their words, `? :`, `??`, comparisons, `in`, `matches`, `contains`, `startsWith`, `endsWith`, `+ - * / %`, parentheses, lists,
- * an index in brackets, texts in either quotes or backticks, numbers, variables and calls.
+ * an index in brackets, texts in either quotes or backticks, numbers, variables, calls, and `any all none one count filter` with `#`.
  */
 
 import { goPattern } from "../corefile/go-pattern.ts";
@@ -31,11 +31,25 @@ export function compileExpression<Scope>(text: string, language: Language<Scope>
   }
 }
 
+/** @param fitting elements for which the condition is true, of `total` */
+type Predicate = (fitting: readonly Value[], total: number) => Value;
+
+const PREDICATES: Readonly<Record<string, Predicate>> = {
+  any: (fitting) => fitting.length > 0,
+  all: (fitting, total) => fitting.length === total,
+  none: (fitting) => fitting.length === 0,
+  one: (fitting) => fitting.length === 1,
+  count: (fitting) => fitting.length,
+  filter: (fitting) => fitting,
+};
+
 type Node<Scope> = (scope: Scope) => Value;
 
 class Parser<Scope> {
   readonly #tokens: readonly Token[];
   readonly #language: Language<Scope>;
+  /** What `#` stands for in the predicates around, the innermost last. Evaluation never waits, so one list is enough. */
+  readonly #elements: Value[] = [];
   #at = 0;
   #depth = 0;
 
@@ -156,6 +170,7 @@ class Parser<Scope> {
     if (kind === "text") return () => text;
     if (kind === "number") return () => Number(text);
     if (kind === "word") return this.#word(text);
+    if (text === "#") return () => this.#elements.at(-1) ?? null;
     if (text === "(") {
       const node = this.#choice();
       this.#expect(")");
@@ -179,6 +194,8 @@ class Parser<Scope> {
 
   #call(name: string): Node<Scope> {
     const { functions } = this.#language;
+    const predicate = Object.hasOwn(PREDICATES, name) ? PREDICATES[name] : undefined;
+    if (predicate !== undefined) return this.#predicate(predicate);
     const args = this.#list(")");
     const own = Object.hasOwn(functions, name) ? functions[name] : undefined;
     if (own !== undefined) {
@@ -192,6 +209,29 @@ class Parser<Scope> {
     if (builtin !== undefined) return (scope) => builtin(args.map((arg) => arg(scope)));
     const allowed = [...Object.keys(functions), ...Object.keys(BUILTINS)].join(", ");
     throw new Syntax(`unknown function "${name}"; allowed: ${allowed}`);
+  }
+
+  /** `any(LIST, CONDITION)`, the condition in braces or not; `#` is the element. */
+  #predicate(decide: Predicate): Node<Scope> {
+    const list = this.#choice();
+    this.#expect(",");
+    const hasBraces = this.#take("{");
+    const test = this.#choice();
+    if (hasBraces) this.#expect("}");
+    this.#expect(")");
+    return (scope) => {
+      const items = list(scope);
+      if (!Array.isArray(items)) throw new ExpressionError("a predicate needs a list");
+      const fitting = items.filter((item: Value) => {
+        this.#elements.push(item);
+        try {
+          return truth(test(scope));
+        } finally {
+          this.#elements.pop();
+        }
+      });
+      return decide(fitting, items.length);
+    };
   }
 
   #list(end: string): readonly Node<Scope>[] {

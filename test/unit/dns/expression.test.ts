@@ -36,6 +36,8 @@ suite("expressions", () => {
     ["int('12') + abs(-3) + indexOf('abc', 'c')", 17],
     ["hasPrefix('abc', 'a') && hasSuffix('abc', 'c')", true],
     ["here + here", "xx"],
+    ["any(['a', 'b'], # == 'b') && all([1, 2], {# > 0}) && none([1], # > 1)", true],
+    ["count([1, 2, 3], any([2, 3], # == 3) and # > 1) + len(filter([1, 2], # > 1))", 3],
     ["[1, 2] == [1, 2]", true],
     ["'a' < 'b' && 2 >= 2", true],
   ];

@@ -63,13 +63,19 @@ test("file: answers, aliases, wildcards, empty nodes, delegations, negative TTL"
   assert.deepEqual([outside.rcode, answers(outside)], [0, ["out.example.org. 3600 CNAME else.where.test."]]);
 });
 
+test("file: one that is missing may come later, names are SERVFAIL until then", async () => {
+  const { ask, lines } = testResolver("e.:53 {\n file /nowhere\n}");
+  assert.equal((await ask("a.e.")).rcode, RCODE.SERVFAIL);
+  assert.ok(lines.some((line) => /plugin\/file: .*ENOENT.*looking again/.test(line)));
+});
+
 test("file: a bad zone is refused with its line", () => {
   const bad = join(folder, "bad");
   writeFileSync(bad, "@ SOA a b 1 2 3 4 5\nx A 1.2.3\n");
   assert.throws(() => testResolver(`e.:53 {\n file ${bad}\n}`), /Corefile:2: file: .*bad:2: no record/);
   writeFileSync(bad, "x A 192.0.2.1\n");
   assert.throws(() => testResolver(`e.:53 {\n file ${bad}\n}`), /has no SOA for e\./);
-  assert.throws(() => testResolver("e.:53 {\n file /nowhere\n}"), /ENOENT/);
+  assert.throws(() => testResolver("e.:53 {\n file /nowhere {\n reload 0\n }\n}"), /ENOENT/);
   assert.deepEqual(parseZoneFile("$INCLUDE x", "e."), {
     kind: "bad",
     line: 1,

@@ -1,5 +1,5 @@
 /** Layer dns. The `file` plugin: zones of RFC 1035 files, read again when they change. */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { resolve } from "node:path";
 import { CLASS, RCODE, TYPE } from "../../../codec/dns/constants.ts";
 import type { ResourceRecord } from "../../../codec/dns/message.ts";
@@ -44,7 +44,13 @@ function setupOne(directive: Directive, context: SetupContext): Plugin {
   });
   const plugin = new FilePlugin({ path, zones, fallthrough });
   const problem = plugin.read();
-  if (problem !== undefined) throw corefileError(directive, "file", problem);
+  if (problem !== undefined) {
+    // As in CoreDNS a file may come later; one that is wrong is refused.
+    if (reloadMs === 0 || existsSync(path)) throw corefileError(directive, "file", problem);
+    context.runtime.log.warn(
+      `plugin/file: ${problem}; looking again every ${reloadMs} ms, SERVFAIL until then`,
+    );
+  }
   context.onStart((signal) => {
     if (reloadMs === 0) return;
     const timer = setInterval(() => {
@@ -111,7 +117,10 @@ class FilePlugin implements Plugin {
   handle(query: DnsQuery): Outcome | Promise<Outcome> {
     const origin = query.class === CLASS.IN ? longestZone(query.lowerName, this.#origins) : undefined;
     const zone = this.#zones.find((candidate) => candidate.origin === origin);
-    if (zone === undefined) return NEXT;
+    if (zone === undefined) {
+      if (origin === undefined) return NEXT;
+      return { kind: "failed", by: this.name, cause: new Error(`${this.#path} was not read yet`) };
+    }
     if (query.type === TYPE.AXFR || query.type === TYPE.IXFR) {
       return { kind: "answer", by: this.name, message: replyTo(query, { rcode: RCODE.REFUSED }) };
     }
