@@ -71,11 +71,11 @@ export class Flow {
   }
 
   opened(): Promise<unknown> {
-    return eventually("flow opens", 5000, () => this.lines.length > 0);
+    return eventually("flow opens", 20_000, () => this.lines.length > 0);
   }
 
   /** The next line from now on that matches. */
-  next(pattern: RegExp, timeoutMs = 3000): Promise<string> {
+  next(pattern: RegExp, timeoutMs = 15_000): Promise<string> {
     const from = this.lines.length;
     return eventually(`a line ${pattern} after ${this.lines.slice(-3).join("; ")}`, timeoutMs, () =>
       this.lines.slice(from).find((line) => pattern.test(line)),

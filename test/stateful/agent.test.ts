@@ -66,9 +66,9 @@ suite("stateful: what the agent writes", () => {
     monitor.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
       text += chunk;
     });
-    await sleep(300);
+    await sleep(1_000);
     await action();
-    await sleep(300);
+    await sleep(1_000);
     monitor.kill("SIGKILL");
     const done = text.split(/^# new generation .*$/m);
     return done
@@ -76,7 +76,7 @@ suite("stateful: what the agent writes", () => {
       .filter((lines) => lines.length > 0);
   };
 
-  test("rules-flushed", async () => {
+  test("rules-flushed", async (t) => {
     assert.ok(await reaches());
     const before = repairs();
     inNode("nft", ["flush", "ruleset"]);
@@ -93,7 +93,10 @@ suite("stateful: what the agent writes", () => {
         }
       }
     }
-    await eventually("rules are back", MODE === "nftables" ? 2_000 : 7_000, reaches);
+    // 2 s in nftables mode and one syncPeriod in iptables mode (unit tests hold them to it), more where the machine is busy.
+    const started = Date.now();
+    await eventually("rules are back", 20_000, reaches);
+    t.diagnostic(`back after ${Date.now() - started} ms`);
     assert.ok(repairs() > before, "nodeplane_repairs_total counts it");
   });
 

@@ -42,7 +42,7 @@ suite("http: health of services and agent", () => {
   beforeEach(() => scene.apply([service]));
   after(() => scene.close());
 
-  const settles = (address: string, status: number, withinMs = 6_000) =>
+  const settles = (address: string, status: number, withinMs = 20_000) =>
     eventually(`${address} answers ${status}`, withinMs, async () => {
       const answer = await request(scene, address);
       return answer.status === status ? answer : undefined;
@@ -100,7 +100,7 @@ suite("http: health of services and agent", () => {
         service.endpoints.filter((e) => e.local),
       ),
     ]);
-    await eventually("unhealthy", 4 * SYNC_PERIOD_MS + 6_000, async () => {
+    await eventually("unhealthy", 4 * SYNC_PERIOD_MS + 20_000, async () => {
       const { status, body } = await request(scene, "192.168.0.2:30000");
       return status === 503 && body["serviceProxyHealthy"] === false && body["localEndpoints"] === 1;
     });
@@ -120,7 +120,7 @@ suite("http: before the first sync", () => {
       await scene.startAgent({ wait: false, services: [scene.fixture("etp_local")] });
       await eventually(
         "an answer",
-        10_000,
+        30_000,
         async () => (await request(scene, "127.0.0.1:10256/livez")).status > 0,
       );
       await sleep(500);
@@ -146,7 +146,7 @@ async function hold(scene: Scene): Promise<() => void> {
   holder.stdin?.write(
     `add table ip ${table}; delete table ip ${table}; add table ip ${table} { flags owner; }\n`,
   );
-  await eventually("the table is held", 3000, () => {
+  await eventually("the table is held", 15_000, () => {
     const ruleset = scene.network.namespaces.run("node", "nft", "list", "ruleset");
     return ruleset.includes("flags owner") && holder.exitCode === null;
   });

@@ -127,8 +127,8 @@ suite("stateful: addresses of the node", () => {
       assert.equal(await answers(), false);
       assert.equal((await scene.connect("ext", "192.168.0.2", 3001, 4)).backends.length, 0);
       scene.network.namespaces.batch(["addr add 192.168.77.5/32 dev eth0"], "node");
-      await eventually("the new address answers", 10_000, answers);
+      await eventually("the new address answers", 20_000, answers);
       scene.network.namespaces.batch(["addr del 192.168.77.5/32 dev eth0"], "node");
-      await eventually("the old address is silent", 10_000, async () => !(await answers()));
+      await eventually("the old address is silent", 20_000, async () => !(await answers()));
     }));
 });
