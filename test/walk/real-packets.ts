@@ -53,9 +53,16 @@ export class RealPackets {
     for (const { expected, packet } of chosen)
       for (const text of expected.endpoints.keys()) await this.#listen(text, packet);
     const wrong: string[] = [];
-    for (let at = 0; at < chosen.length; at += AT_ONCE) {
-      const found = await Promise.all(chosen.slice(at, at + AT_ONCE).map((one) => this.#try(one)));
+    // The kernel tells a raw socket of refusals by address alone, so those of SCTP would hear of each other's.
+    const isAlone = ({ packet }: Wanted) => packet.protocol === "SCTP";
+    const others = chosen.filter((one) => !isAlone(one));
+    for (let at = 0; at < others.length; at += AT_ONCE) {
+      const found = await Promise.all(others.slice(at, at + AT_ONCE).map((one) => this.#try(one)));
       wrong.push(...found.filter((text) => text !== undefined));
+    }
+    for (const one of chosen.filter(isAlone)) {
+      const why = await this.#try(one);
+      if (why !== undefined) wrong.push(why);
     }
     for (const id of this.#listeners.values()) await this.#probe.close(id);
     this.#listeners.clear();
