@@ -1,5 +1,5 @@
 /** Layer cli. Command table, usage and version. */
-import { NodeplaneError } from "../model/errors.ts";
+import { type ErrorCode, NodeplaneError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import type { Command, CommandIo } from "./command.ts";
 
@@ -9,6 +9,9 @@ interface Entry {
 }
 
 /** In the order of the usage text. */
+/** Asked for what cannot be: the same command will end so every time. */
+const MISTAKES: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "FILE_UNREADABLE", "IPVS_UNSUPPORTED"]);
+
 const COMMANDS: Readonly<Record<string, Entry>> = {
   "control-plane": {
     summary: "serve the Kubernetes API, run the controllers, feed the nodes",
@@ -91,6 +94,6 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof NodeplaneError)) throw error;
     io.err(`nodeplane ${name}: ${error.message}\n`);
-    return error.code === "CONFIG_INVALID" || error.code === "FILE_UNREADABLE" ? 2 : 1;
+    return MISTAKES.has(error.code) ? 2 : 1;
   }
 }
