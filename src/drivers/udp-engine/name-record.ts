@@ -35,7 +35,17 @@ interface Placed {
   readonly wire: string;
 }
 
-/** @returns `undefined` when a label or a count does not fit */
+/** Used again for each record: the engine copies them, and a cluster has many. */
+let room = Buffer.allocUnsafeSlow(16 * 1024);
+
+function roomFor(bytes: number): Buffer {
+  if (bytes > room.length) room = Buffer.allocUnsafeSlow(2 * bytes);
+  return room.subarray(0, bytes);
+}
+
+/**
+ * @returns octets that last until the next call, `undefined` when a label or a count does not fit
+ */
 export function encodeName(name: EngineName): Uint8Array | undefined {
   const key = encodeLabels(name.key);
   if (key === undefined || name.nodes.length > MAX_NODES) return undefined;
@@ -102,7 +112,7 @@ function write(
 ): Uint8Array {
   const srvBytes = (srv.length / 2) * SRV_BYTES;
   const size = HEAD_BYTES + NODE_BYTES * nodes.length + srvBytes + 4 * v4.length + 16 * v6.length;
-  const out = Buffer.allocUnsafe(size + text.texts.length);
+  const out = roomFor(size + text.texts.length);
   out[0] = name.view;
   out[1] = KINDS[name.kind];
   out[2] = name.isZonal ? FLAG_ZONAL : 0;
