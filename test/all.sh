@@ -17,7 +17,7 @@ stage() {
   printf '\n== %s (after %d s)\n' "$1" "$((now - started))"
 }
 
-for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets walks dns e2e}; do
+for name in ${NODEPLANE_TEST_STAGES:-ok kernel packets walks dns e2e vm}; do
   case $name in
     ok) stage "format, lint, types, dead code, unit tests and rules"; npm run --silent ok ;;
     kernel) stage "drivers and agent in network namespaces"; npm run --silent test:kernel ;;
