@@ -94,7 +94,7 @@ export class SocketClient {
   async #ask(command: string): Promise<Answers> {
     const answer = once(this.#lines, "line");
     this.#child.stdin?.write(`${command}\n`);
-    const [line]: readonly unknown[] = await answer;
-    return JSON.parse(String(line)) as Answers;
+    const line = String((await answer).at(0));
+    return JSON.parse(line) as Answers;
   }
 }
