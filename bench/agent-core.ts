@@ -1,5 +1,5 @@
 /** Benchmarks. The path of an agent from frame to kernel: receiver with its state on disk, reconciler, real drivers. */
-import { Reconciler } from "../src/agent/reconcile/reconciler.ts";
+import { Reconciler } from "../src/agent/reconcile/nftables/reconciler.ts";
 import { LinuxNft } from "../src/drivers/nftables/index.ts";
 import { DiskStateStore } from "../src/feed/stream/disk-state-store.ts";
 import { Receiver } from "../src/feed/stream/receiver.ts";

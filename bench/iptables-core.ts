@@ -1,6 +1,6 @@
 /** Benchmarks. The path of an agent in iptables mode from frame to kernel, with real commands whose inputs are kept. */
 import { spawnSync } from "node:child_process";
-import { IptablesReconciler } from "../src/agent/reconcile/iptables-reconciler.ts";
+import { IptablesReconciler } from "../src/agent/reconcile/iptables/iptables-reconciler.ts";
 import type { IptablesDriver, IptablesVariant } from "../src/drivers/iptables/driver.ts";
 import { LinuxIptables } from "../src/drivers/iptables/index.ts";
 import { DiskStateStore } from "../src/feed/stream/disk-state-store.ts";

@@ -1,6 +1,6 @@
 /** Benchmarks. The path of an agent in ipvs mode from frame to kernel, and ipvsadm beside it. */
 import { spawnSync } from "node:child_process";
-import { IpvsReconciler } from "../src/agent/reconcile/ipvs-reconciler.ts";
+import { IpvsReconciler } from "../src/agent/reconcile/ipvs/ipvs-reconciler.ts";
 import { LinuxIpvs } from "../src/drivers/ipvs/index.ts";
 import { LinuxNft } from "../src/drivers/nftables/index.ts";
 import { LinuxDummy } from "../src/drivers/rtnetlink/index.ts";

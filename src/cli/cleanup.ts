@@ -6,7 +6,7 @@ import { usedIptables } from "../agent/host/open-iptables.ts";
 import { openIpvs } from "../agent/host/open-ipvs.ts";
 import { changedSysctlsPath, readChangedSysctls } from "../agent/preconditions/changed-sysctls.ts";
 import { cleanup } from "../agent/reconcile/cleanup.ts";
-import { cleanupIpvs } from "../agent/reconcile/ipvs-cleanup.ts";
+import { cleanupIpvs } from "../agent/reconcile/ipvs/ipvs-cleanup.ts";
 import { cleanupIptables } from "../agent/reconcile/other-modes.ts";
 import { readStatus } from "../agent/status/read-status.ts";
 import { NodeplaneError } from "../model/errors.ts";

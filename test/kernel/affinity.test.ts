@@ -8,7 +8,7 @@ import { once } from "node:events";
 import { connect, createServer, type Server } from "node:net";
 import { type TestContext, test } from "node:test";
 import { machineClock } from "../../src/agent/reconcile/clock.ts";
-import { Reconciler } from "../../src/agent/reconcile/reconciler.ts";
+import { Reconciler } from "../../src/agent/reconcile/nftables/reconciler.ts";
 import { LinuxNft } from "../../src/drivers/nftables/index.ts";
 import type { FeedObject } from "../../src/model/objects.ts";
 import { endpoint, nodeConfig, service, slice } from "../support/objects.ts";

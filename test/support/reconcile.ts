@@ -1,7 +1,7 @@
 /** Test code. A reconciler on a fake kernel and a fake clock, and a table read in a form that can be compared. */
 import type { ReconcileClock } from "../../src/agent/reconcile/clock.ts";
-import type { ReconcilerOptions } from "../../src/agent/reconcile/reconciler.ts";
-import { Reconciler } from "../../src/agent/reconcile/reconciler.ts";
+import type { ReconcilerOptions } from "../../src/agent/reconcile/nftables/reconciler.ts";
+import { Reconciler } from "../../src/agent/reconcile/nftables/reconciler.ts";
 import { FakeNft, FakeNftKernel } from "../../src/drivers/nftables/index.ts";
 import type { FeedBatch } from "../../src/feed/feed.ts";
 import type { IpFamily } from "../../src/model/ip.ts";

@@ -4,10 +4,10 @@ import { NodeplaneError } from "../../model/errors.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "../host/host.ts";
-import { IptablesReconciler } from "./iptables-reconciler.ts";
-import { IpvsReconciler } from "./ipvs-reconciler.ts";
+import { IptablesReconciler } from "./iptables/iptables-reconciler.ts";
+import { IpvsReconciler } from "./ipvs/ipvs-reconciler.ts";
 import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
-import { type ReconcileLog, Reconciler } from "./reconciler.ts";
+import { type ReconcileLog, Reconciler } from "./nftables/reconciler.ts";
 
 export interface OpenReconcilerOptions extends ReconcilerCallbacks {
   readonly settings: AgentSettings;

@@ -11,7 +11,7 @@ import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "../host/host.ts";
 import type { Logger } from "../log.ts";
 import { cleanup } from "./cleanup.ts";
-import { cleanupIpvs } from "./ipvs-cleanup.ts";
+import { cleanupIpvs } from "./ipvs/ipvs-cleanup.ts";
 
 /** Removes our chains, and nothing else. @returns whether there were any @throws {NodeplaneError} IPTABLES_FAILED */
 export async function cleanupIptables(driver: IptablesDriver): Promise<boolean> {

@@ -2,7 +2,7 @@
 import type { IpFamily } from "../../model/ip.ts";
 import type { ObjectProblem } from "../../model/objects.ts";
 import type { UnitChange, UnitShape } from "../../plan/unit.ts";
-import type { RefusedUnit } from "./programmer.ts";
+import type { RefusedUnit } from "./nftables/programmer.ts";
 
 export class Refusals {
   readonly #refused = new Map<string, RefusedUnit>();

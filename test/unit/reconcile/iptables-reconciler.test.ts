@@ -2,8 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { MAX_NFT_CHAINS } from "../../../src/agent/reconcile/iptables-programmer.ts";
-import { IptablesReconciler, MANY_SERVICES } from "../../../src/agent/reconcile/iptables-reconciler.ts";
+import { MAX_NFT_CHAINS } from "../../../src/agent/reconcile/iptables/iptables-programmer.ts";
+import {
+  IptablesReconciler,
+  MANY_SERVICES,
+} from "../../../src/agent/reconcile/iptables/iptables-reconciler.ts";
 import { FakeIptables } from "../../../src/drivers/iptables/index.ts";
 import type { IpAddress } from "../../../src/model/ip.ts";
 import type { FeedObject, ObjectKey } from "../../../src/model/objects.ts";

@@ -1,8 +1,8 @@
 /** What clean-up and a change of mode remove of ipvs mode, on fake kernels. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cleanupIpvs } from "../../../src/agent/reconcile/ipvs-cleanup.ts";
-import { IpvsReconciler } from "../../../src/agent/reconcile/ipvs-reconciler.ts";
+import { cleanupIpvs } from "../../../src/agent/reconcile/ipvs/ipvs-cleanup.ts";
+import { IpvsReconciler } from "../../../src/agent/reconcile/ipvs/ipvs-reconciler.ts";
 import { FakeIpvs } from "../../../src/drivers/ipvs/index.ts";
 import { FakeNft, FakeNftKernel } from "../../../src/drivers/nftables/index.ts";
 import { FakeDummy } from "../../../src/drivers/rtnetlink/index.ts";

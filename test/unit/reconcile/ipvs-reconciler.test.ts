@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { IpvsReconciler, type IpvsReconcilerOptions } from "../../../src/agent/reconcile/ipvs-reconciler.ts";
+import {
+  IpvsReconciler,
+  type IpvsReconcilerOptions,
+} from "../../../src/agent/reconcile/ipvs/ipvs-reconciler.ts";
 import { FakeIpvs } from "../../../src/drivers/ipvs/index.ts";
 import { FakeNft, FakeNftKernel } from "../../../src/drivers/nftables/index.ts";
 import { FakeDummy } from "../../../src/drivers/rtnetlink/index.ts";

@@ -2,18 +2,18 @@
  * Layer agent. The nftables side of IPVS mode, one family: makes or takes over the table `nodeplane-ipvs` and writes elements.
  * Every call that writes is synchronous; long work is a generator, so that the caller can let the event loop turn.
  */
-import type { NftDriver, NftFailure } from "../../drivers/nftables/driver.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import type { NftElements, NftOp, NftTableState } from "../../model/nftables.ts";
-import type { IpvsCompiler } from "../../plan/ipvs/compiler.ts";
-import { IPVS_CHAINS, IPVS_SETS, ipvsSetsOf } from "../../plan/ipvs/names.ts";
-import { ipvsFormsOf, setIndex } from "../../plan/ipvs/unit-servers.ts";
-import { ElementIndex } from "../../plan/nftables/element-index.ts";
-import { ElementChanges } from "../../plan/nftables/element-list.ts";
-import { diffLayout, diffRules } from "../../plan/nftables/layout-diff.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import { packBytes } from "../../plan/packed.ts";
-import { TableRefused } from "./programmer.ts";
+import type { NftDriver, NftFailure } from "../../../drivers/nftables/driver.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import type { NftElements, NftOp, NftTableState } from "../../../model/nftables.ts";
+import type { IpvsCompiler } from "../../../plan/ipvs/compiler.ts";
+import { IPVS_CHAINS, IPVS_SETS, ipvsSetsOf } from "../../../plan/ipvs/names.ts";
+import { ipvsFormsOf, setIndex } from "../../../plan/ipvs/unit-servers.ts";
+import { ElementIndex } from "../../../plan/nftables/element-index.ts";
+import { ElementChanges } from "../../../plan/nftables/element-list.ts";
+import { diffLayout, diffRules } from "../../../plan/nftables/layout-diff.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import { packBytes } from "../../../plan/packed.ts";
+import { TableRefused } from "../nftables/programmer.ts";
 
 /** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
 const BATCH_ELEMENTS = 5_000;

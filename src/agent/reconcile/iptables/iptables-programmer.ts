@@ -3,17 +3,17 @@
  * refused input was refused for. Knows no timers. Never empties a chain that is in use before what takes its place is there:
  * each table of an input is replaced as a whole.
  */
-import type { IptablesDriver, RestoreResult } from "../../drivers/iptables/index.ts";
-import { NodeplaneError } from "../../model/errors.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import { IptablesCompiler, type StagedUnits } from "../../plan/iptables/compiler.ts";
-import { CANARIES } from "../../plan/iptables/node-rules.ts";
-import type { RestoreInput } from "../../plan/iptables/restore-input.ts";
-import { parseSaved } from "../../plan/iptables/saved-state.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import type { UnitChange } from "../../plan/unit.ts";
-import type { RefusedUnit } from "./programmer.ts";
-import type { FamilyCounters, IptablesFigures } from "./status.ts";
+import type { IptablesDriver, RestoreResult } from "../../../drivers/iptables/index.ts";
+import { NodeplaneError } from "../../../model/errors.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import { IptablesCompiler, type StagedUnits } from "../../../plan/iptables/compiler.ts";
+import { CANARIES } from "../../../plan/iptables/node-rules.ts";
+import type { RestoreInput } from "../../../plan/iptables/restore-input.ts";
+import { parseSaved } from "../../../plan/iptables/saved-state.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import type { UnitChange } from "../../../plan/unit.ts";
+import type { RefusedUnit } from "../nftables/programmer.ts";
+import type { FamilyCounters, IptablesFigures } from "../status.ts";
 
 /**
  * The nft variant takes time that grows with the square of the chains of one input: 11,000 in one take 16 s, in ten inputs

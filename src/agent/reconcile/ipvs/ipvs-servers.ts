@@ -2,12 +2,12 @@
  * Layer agent. The virtual servers of one family: writes what differs from what is believed, drains, looks after what others
  * changed. A refused operation makes its virtual server be read anew and tried once more. Knows no timers.
  */
-import type { IpvsDriver, IpvsFailure } from "../../drivers/ipvs/driver.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import type { IpvsDestinationState, IpvsOp, IpvsServer, IpvsService } from "../../model/ipvs.ts";
-import { ipvsServiceKey } from "../../model/ipvs.ts";
-import { IpvsSteps, ServerBook } from "../../plan/ipvs/server-book.ts";
-import type { ReconcileClock } from "./clock.ts";
+import type { IpvsDriver, IpvsFailure } from "../../../drivers/ipvs/driver.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import type { IpvsDestinationState, IpvsOp, IpvsServer, IpvsService } from "../../../model/ipvs.ts";
+import { ipvsServiceKey } from "../../../model/ipvs.ts";
+import { IpvsSteps, ServerBook } from "../../../plan/ipvs/server-book.ts";
+import type { ReconcileClock } from "../clock.ts";
 
 /** Dumps of destinations between two turns of the event loop: about 20 µs each. */
 const DUMPS_A_TURN = 100;

@@ -3,20 +3,20 @@
  * and written by another process, so a commit of the feed returns before the kernel has it. Looks after canary chains every
  * syncPeriod and writes everything once an hour. Source: facts/kube-proxy-behaviour.md section 1.5.
  */
-import type { IptablesDriver } from "../../drivers/iptables/index.ts";
-import type { FeedBatch } from "../../feed/feed.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import type { FeedObject, ObjectKey, ObjectProblem } from "../../model/objects.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import { Planner } from "../../plan/planner.ts";
-import type { UnitChange, UnitShape } from "../../plan/unit.ts";
-import { machineClock, type ReconcileClock } from "./clock.ts";
+import type { IptablesDriver } from "../../../drivers/iptables/index.ts";
+import type { FeedBatch } from "../../../feed/feed.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import type { FeedObject, ObjectKey, ObjectProblem } from "../../../model/objects.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import { Planner } from "../../../plan/planner.ts";
+import type { UnitChange, UnitShape } from "../../../plan/unit.ts";
+import { machineClock, type ReconcileClock } from "../clock.ts";
+import type { KernelReconciler, ReconcilerCallbacks } from "../kernel-reconciler.ts";
+import type { ReconcileLog } from "../nftables/reconciler.ts";
+import { Refusals } from "../refusals.ts";
+import type { ReconcilerStatus } from "../status.ts";
+import { SyncProgress } from "../sync-progress.ts";
 import { IptablesProgrammer } from "./iptables-programmer.ts";
-import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
-import type { ReconcileLog } from "./reconciler.ts";
-import { Refusals } from "./refusals.ts";
-import type { ReconcilerStatus } from "./status.ts";
-import { SyncProgress } from "./sync-progress.ts";
 
 export interface IptablesReconcilerOptions extends ReconcilerCallbacks {
   readonly drivers: Readonly<Partial<Record<IpFamily, IptablesDriver>>>;

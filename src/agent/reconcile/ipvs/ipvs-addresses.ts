@@ -1,10 +1,10 @@
 /**
  * Layer agent. One family's addresses on the dummy device: adds and removes what is asked for, finds what others changed.
  */
-import type { AddressChange } from "../../codec/netlink/route/device.ts";
-import type { DummyDriver } from "../../drivers/rtnetlink/index.ts";
-import { type IpAddress, type IpFamily, ipFamily } from "../../model/ip.ts";
-import { type PackedIp, packIp, unpackIp } from "../../plan/packed.ts";
+import type { AddressChange } from "../../../codec/netlink/route/device.ts";
+import type { DummyDriver } from "../../../drivers/rtnetlink/index.ts";
+import { type IpAddress, type IpFamily, ipFamily } from "../../../model/ip.ts";
+import { type PackedIp, packIp, unpackIp } from "../../../plan/packed.ts";
 
 /** An address that the kernel refused to add. */
 export interface RefusedAddress {

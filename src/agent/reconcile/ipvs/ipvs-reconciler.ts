@@ -3,24 +3,24 @@
  * at once; long work is cut into turns of the event loop. Looks after what drains, and every syncPeriod after what others changed.
  * Sources: design.md section 5, facts/kube-proxy-behaviour.md section 2.3.
  */
-import type { IpvsDriver } from "../../drivers/ipvs/driver.ts";
-import type { NftDriver } from "../../drivers/nftables/driver.ts";
-import type { DummyDriver } from "../../drivers/rtnetlink/index.ts";
-import type { FeedBatch } from "../../feed/feed.ts";
-import type { Cidr, IpFamily } from "../../model/ip.ts";
-import type { IpvsTimeouts } from "../../model/ipvs.ts";
-import type { FeedObject, ObjectKey, ObjectProblem } from "../../model/objects.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import { Planner } from "../../plan/planner.ts";
-import type { UnitChange, UnitShape } from "../../plan/unit.ts";
-import { machineClock, type ReconcileClock } from "./clock.ts";
+import type { IpvsDriver } from "../../../drivers/ipvs/driver.ts";
+import type { NftDriver } from "../../../drivers/nftables/driver.ts";
+import type { DummyDriver } from "../../../drivers/rtnetlink/index.ts";
+import type { FeedBatch } from "../../../feed/feed.ts";
+import type { Cidr, IpFamily } from "../../../model/ip.ts";
+import type { IpvsTimeouts } from "../../../model/ipvs.ts";
+import type { FeedObject, ObjectKey, ObjectProblem } from "../../../model/objects.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import { Planner } from "../../../plan/planner.ts";
+import type { UnitChange, UnitShape } from "../../../plan/unit.ts";
+import { machineClock, type ReconcileClock } from "../clock.ts";
+import type { KernelReconciler, ReconcilerCallbacks } from "../kernel-reconciler.ts";
+import type { WriteResult } from "../nftables/programmer.ts";
+import type { ReconcileLog } from "../nftables/reconciler.ts";
+import { Refusals } from "../refusals.ts";
+import type { ReconcilerStatus } from "../status.ts";
+import { SyncProgress } from "../sync-progress.ts";
 import { IpvsProgrammer } from "./ipvs-programmer.ts";
-import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
-import type { WriteResult } from "./programmer.ts";
-import type { ReconcileLog } from "./reconciler.ts";
-import { Refusals } from "./refusals.ts";
-import type { ReconcilerStatus } from "./status.ts";
-import { SyncProgress } from "./sync-progress.ts";
 
 export interface IpvsReconcilerOptions extends ReconcilerCallbacks {
   /** One driver a family, each sees the table `nodeplane-ipvs`; a family that is missing is not programmed. */

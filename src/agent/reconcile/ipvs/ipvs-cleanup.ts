@@ -3,16 +3,16 @@
  * its device, then the device and the table. After a change of mode those with established connections stay until these end,
  * with their addresses and a table that only names them. See docs/adr/0097.
  */
-import type { NftDriver } from "../../drivers/nftables/index.ts";
-import { NodeplaneError } from "../../model/errors.ts";
-import { type IpFamily, ipFamily } from "../../model/ip.ts";
-import type { IpvsService } from "../../model/ipvs.ts";
-import type { NftOp } from "../../model/nftables.ts";
-import { IPVS_SETS, ipvsSetsOf } from "../../plan/ipvs/names.ts";
-import { frontendKey, ipvsFormsOf, setIndex } from "../../plan/ipvs/unit-servers.ts";
-import { ElementChanges } from "../../plan/nftables/element-list.ts";
-import { packIp } from "../../plan/packed.ts";
-import type { IpvsHost } from "../host/host.ts";
+import type { NftDriver } from "../../../drivers/nftables/index.ts";
+import { NodeplaneError } from "../../../model/errors.ts";
+import { type IpFamily, ipFamily } from "../../../model/ip.ts";
+import type { IpvsService } from "../../../model/ipvs.ts";
+import type { NftOp } from "../../../model/nftables.ts";
+import { IPVS_SETS, ipvsSetsOf } from "../../../plan/ipvs/names.ts";
+import { frontendKey, ipvsFormsOf, setIndex } from "../../../plan/ipvs/unit-servers.ts";
+import { ElementChanges } from "../../../plan/nftables/element-list.ts";
+import { packIp } from "../../../plan/packed.ts";
+import type { IpvsHost } from "../../host/host.ts";
 import { recordedFrontends } from "./ipvs-table.ts";
 
 export interface IpvsCleanup {

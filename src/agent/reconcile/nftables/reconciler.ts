@@ -3,21 +3,21 @@
  * No timer lies between a feed's commit and the kernel's: a small change is in the kernel when {@link Reconciler.commit}
  * returns. Long work yields to the event loop between batches. Sources: design.md sections 2 and 4.
  */
-import type { NftDriver } from "../../drivers/nftables/driver.ts";
-import type { FeedBatch, FeedListener, Programmed } from "../../feed/feed.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import type { FeedObject, ObjectKey, ObjectProblem } from "../../model/objects.ts";
-import type { ProxyMode } from "../../plan/mode.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import { Planner } from "../../plan/planner.ts";
-import type { UnitChange, UnitShape } from "../../plan/unit.ts";
-import type { ReconcileClock } from "./clock.ts";
-import { machineClock } from "./clock.ts";
+import type { NftDriver } from "../../../drivers/nftables/driver.ts";
+import type { FeedBatch, FeedListener, Programmed } from "../../../feed/feed.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import type { FeedObject, ObjectKey, ObjectProblem } from "../../../model/objects.ts";
+import type { ProxyMode } from "../../../plan/mode.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import { Planner } from "../../../plan/planner.ts";
+import type { UnitChange, UnitShape } from "../../../plan/unit.ts";
+import type { ReconcileClock } from "../clock.ts";
+import { machineClock } from "../clock.ts";
+import { Refusals } from "../refusals.ts";
+import type { ReconcilerStatus } from "../status.ts";
+import { SyncProgress } from "../sync-progress.ts";
 import type { RefusedUnit, WriteResult } from "./programmer.ts";
 import { Programmer } from "./programmer.ts";
-import { Refusals } from "./refusals.ts";
-import type { ReconcilerStatus } from "./status.ts";
-import { SyncProgress } from "./sync-progress.ts";
 
 export type ReconcileLog = (
   level: "debug" | "info" | "warn" | "error",

@@ -2,23 +2,23 @@
  * Layer agent. One family of IPVS mode: table, virtual servers and addresses, in the order that keeps connections working and
  * the node's own ports shut. Decides nothing about services and knows no timers. See docs/adr/0097.
  */
-import type { IpvsDriver } from "../../drivers/ipvs/driver.ts";
-import type { NftDriver, NftFailure } from "../../drivers/nftables/driver.ts";
-import type { DummyDriver } from "../../drivers/rtnetlink/index.ts";
-import { type Cidr, cidrContains, type IpFamily, ipFamily } from "../../model/ip.ts";
-import { IpvsCompiler } from "../../plan/ipvs/compiler.ts";
-import { IPVS_SETS } from "../../plan/ipvs/names.ts";
-import { frontendKey, setIndex } from "../../plan/ipvs/unit-servers.ts";
-import { ElementChanges } from "../../plan/nftables/element-list.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import { type PackedIp, packIp } from "../../plan/packed.ts";
-import type { Unit, UnitChange } from "../../plan/unit.ts";
-import type { ReconcileClock } from "./clock.ts";
+import type { IpvsDriver } from "../../../drivers/ipvs/driver.ts";
+import type { NftDriver, NftFailure } from "../../../drivers/nftables/driver.ts";
+import type { DummyDriver } from "../../../drivers/rtnetlink/index.ts";
+import { type Cidr, cidrContains, type IpFamily, ipFamily } from "../../../model/ip.ts";
+import { IpvsCompiler } from "../../../plan/ipvs/compiler.ts";
+import { IPVS_SETS } from "../../../plan/ipvs/names.ts";
+import { frontendKey, setIndex } from "../../../plan/ipvs/unit-servers.ts";
+import { ElementChanges } from "../../../plan/nftables/element-list.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import { type PackedIp, packIp } from "../../../plan/packed.ts";
+import type { Unit, UnitChange } from "../../../plan/unit.ts";
+import type { ReconcileClock } from "../clock.ts";
+import type { RefusedUnit, WriteResult } from "../nftables/programmer.ts";
+import type { FamilyStatus } from "../status.ts";
 import { IpvsAddresses } from "./ipvs-addresses.ts";
 import { IpvsServers } from "./ipvs-servers.ts";
 import { IpvsTable, type RefusedElement, recordedFrontends } from "./ipvs-table.ts";
-import type { RefusedUnit, WriteResult } from "./programmer.ts";
-import type { FamilyStatus } from "./status.ts";
 
 export interface IpvsProgrammerOptions {
   readonly family: IpFamily;

@@ -2,18 +2,18 @@
  * Layer agent. One family's table: brings it to life (new, adopted or rebuilt) and writes unit changes into it.
  * Decides nothing about services and knows no timers; the reconciler calls it. Every call that writes is synchronous.
  */
-import type { NftCommit, NftDriver, NftFailure } from "../../drivers/nftables/driver.ts";
-import type { IpFamily } from "../../model/ip.ts";
-import type { NftOp, NftTable } from "../../model/nftables.ts";
-import { Adoption } from "../../plan/nftables/adoption.ts";
-import { NftCompiler } from "../../plan/nftables/compiler.ts";
-import { ElementChanges } from "../../plan/nftables/element-list.ts";
-import { diffLayout, diffRules } from "../../plan/nftables/layout-diff.ts";
-import { setsOf } from "../../plan/nftables/names.ts";
-import { chainsOf } from "../../plan/nftables/rules.ts";
-import type { NodeConfig } from "../../plan/node-config.ts";
-import type { AddressRange, UnitChange } from "../../plan/unit.ts";
-import type { FamilyCounters } from "./status.ts";
+import type { NftCommit, NftDriver, NftFailure } from "../../../drivers/nftables/driver.ts";
+import type { IpFamily } from "../../../model/ip.ts";
+import type { NftOp, NftTable } from "../../../model/nftables.ts";
+import { Adoption } from "../../../plan/nftables/adoption.ts";
+import { NftCompiler } from "../../../plan/nftables/compiler.ts";
+import { ElementChanges } from "../../../plan/nftables/element-list.ts";
+import { diffLayout, diffRules } from "../../../plan/nftables/layout-diff.ts";
+import { setsOf } from "../../../plan/nftables/names.ts";
+import { chainsOf } from "../../../plan/nftables/rules.ts";
+import type { NodeConfig } from "../../../plan/node-config.ts";
+import type { AddressRange, UnitChange } from "../../../plan/unit.ts";
+import type { FamilyCounters } from "../status.ts";
 
 /** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
 const BATCH_ELEMENTS = 5_000;
