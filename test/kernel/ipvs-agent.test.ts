@@ -212,9 +212,9 @@ if (!insideNamespace()) {
         const state = async () =>
           (await driver.read()).map(({ service: one, destinations }) => ({
             one,
-            destinations: destinations.map(({ statistics: { connections }, ...rest }) => ({
-              ...rest,
-              connections,
+            destinations: destinations.map(({ address, port, weight, activeConnections, statistics }) => ({
+              ...{ address, port, weight, activeConnections },
+              connections: statistics.connections,
             })),
           }));
         const before = await state();
