@@ -41,6 +41,8 @@ export class IptablesProgrammer {
   /** Changes that no input taken by the kernel has held yet. */
   readonly #pending = new Map<string, UnitChange>();
   #needsFull = true;
+  /** Read ahead for the full sync that is under way. */
+  #saved: Promise<string> | undefined;
   #needsRecompile = false;
   #lastRules = { filter: 0, nat: 0 };
   readonly #counters = {
@@ -119,10 +121,11 @@ export class IptablesProgrammer {
     for (const change of changes) this.#pending.set(change.key, change);
     if (this.#pending.size === 0 && !this.#needsFull) return [];
     const list = [...this.#pending.values()];
-    const staged = this.#compiler.stage(list);
     const isFull = this.#needsFull;
     // What asks for a full sync from here on asks for the next one.
     this.#needsFull = false;
+    if (isFull) this.#readAhead();
+    const staged = this.#compiler.stage(list);
     try {
       this.#checkSize();
       const refused = await this.#write(list, staged, isFull);
@@ -208,8 +211,16 @@ export class IptablesProgrammer {
     await this.#halves(list.slice(middle), refused);
   }
 
+  /** Another process reads what is there while rules are worked out here. Its failure is told to whoever waits for it. */
+  #readAhead(): void {
+    this.#saved = this.driver.save();
+    this.#saved.catch(() => {});
+  }
+
   async #restoreAll(): Promise<{ readonly input: RestoreInput; readonly result: RestoreResult }> {
-    const saved = parseSaved(await this.driver.save());
+    const reading = this.#saved ?? this.driver.save();
+    this.#saved = undefined;
+    const saved = parseSaved(await reading);
     this.#counters.fullSyncs++;
     const most = this.driver.variant === "nft" ? NFT_CHAINS_PER_INPUT : Number.POSITIVE_INFINITY;
     const written = { filter: 0, nat: 0 };
