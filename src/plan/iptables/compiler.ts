@@ -283,6 +283,9 @@ export class IptablesCompiler {
   /** Of the chains that exist once, those that hold what they should, as `table chain`. */
   #sharedInPlace(saved: SavedState): ReadonlySet<string> {
     const inPlace = new Set<string>();
+    const isThere = (place: "filter" | "nat") =>
+      FIXED_CHAINS[place].some((chain) => saved[place].chains.has(chain));
+    if (!isThere("filter") && !isThere("nat")) return inPlace;
     const writer = new RestoreWriter();
     this.#shared(writer);
     const wanted = new Map<string, string[]>();

@@ -237,14 +237,17 @@ export class IptablesProgrammer {
   }
 
   async #restore(input: RestoreInput): Promise<RestoreResult> {
-    const result = await this.driver.restore(input.lines);
+    const restoring = this.driver.restore(input.lines);
+    // Counted while the other process works.
+    const rules = countRules(input.lines);
+    const result = await restoring;
     if (result.kind === "failed") {
       this.#counters.failedCommits++;
       return result;
     }
     this.#counters.commits++;
     this.#counters.operations += input.lines.length;
-    this.#lastRules = countRules(input.lines);
+    this.#lastRules = rules;
     return result;
   }
 }
