@@ -71,7 +71,12 @@ export class NameMachine {
       holder.once("exit", () => reject(new Error(`no machine for names: ${complaint}`)));
     });
     const machine = new NameMachine(folder, holder);
-    await machine.#wire();
+    try {
+      await machine.#wire();
+    } catch (error) {
+      await machine.close();
+      throw error;
+    }
     return machine;
   }
 
@@ -98,7 +103,8 @@ export class NameMachine {
   }
 
   #enter(argv: readonly string[]): readonly string[] {
-    return ["-t", String(this.#holder.pid), "-n", "-m", ...argv];
+    // The root too: this may be a chroot, which entering a mount namespace would leave.
+    return ["-t", String(this.#holder.pid), "-n", "-m", "--root", "--wdns=/", ...argv];
   }
 
   /** Runs a command inside. @returns what it wrote, with its exit status */
