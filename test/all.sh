@@ -1,6 +1,6 @@
 #!/bin/sh
 # The whole test: what needs no privileges first, then what needs root and namespaces. Called by `npm test` after bin/bootstrap.
-# NODEPLANE_TEST_STAGES selects stages (default: all of them, in this order).
+# NODEPLANE_TEST_STAGES selects stages (default: all but vm, in this order).
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH
