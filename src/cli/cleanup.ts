@@ -16,9 +16,10 @@ const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
 
 Removes everything that any mode of nodeplane ever installed on this node: the nftables tables 'ip nodeplane' and
 'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
-(what a kubelet shares stays while there is one) with their packet counters, and the virtual servers of ipvs mode with the device kube-ipvs0 and the
-tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as they are. Kernel settings that nodeplane changed are listed,
-not changed back, since others may rely on them by now. Run it after the agent was stopped.
+(what a kubelet shares stays while there is one) with their packet counters, and the virtual servers of ipvs mode with the
+device kube-ipvs0 and the tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as
+they are. Kernel settings that nodeplane changed are listed, not changed back, since others may rely on them by now. Run
+it after the agent was stopped.
 
   --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
   --socket PATH     the agent's --status-socket (default /run/nodeplane/agent.sock)

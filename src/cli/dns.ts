@@ -29,7 +29,7 @@ const HELP = `Usage: nodeplane dns [-conf FILE] [--objects PATH | --control-plan
     --node-name NAME      (default: the name in the certificate)
   --config FILE           the same as YAML (kind ResolverConfiguration, see docs/dns.md)
   --local-address IP      address to answer NS questions with, instead of the machine's own; repeatable
-  --engine on|off         answer repeated UDP questions in the native engine (default on)
+  --engine on|off         answer names of the cluster and repeated questions over UDP in the native engine (default on)
   --check                 read the configuration, say what is wrong, exit
   -plugins, -version, -quiet, --help
 `;

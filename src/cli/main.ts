@@ -8,10 +8,10 @@ interface Entry {
   readonly load: () => Promise<Command>;
 }
 
-/** In the order of the usage text. */
 /** Asked for what cannot be: the same command will end so every time. */
 const MISTAKES: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "FILE_UNREADABLE", "IPVS_UNSUPPORTED"]);
 
+/** In the order of the usage text. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
   "control-plane": {
     summary: "serve the Kubernetes API, run the controllers, feed the nodes",

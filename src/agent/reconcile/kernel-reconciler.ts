@@ -7,6 +7,12 @@ import type { Planner } from "../../plan/planner.ts";
 import type { UnitChange, UnitShape } from "../../plan/unit.ts";
 import type { ReconcilerStatus } from "./status.ts";
 
+export type ReconcileLog = (
+  level: "debug" | "info" | "warn" | "error",
+  message: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
 export interface KernelReconciler extends FeedListener {
   /** Plans anew for a changed node. */
   setNode(node: NodeConfig): void;

@@ -1,13 +1,12 @@
 /** Layer agent. The reconciler of the mode that is configured. */
-
 import { NodeplaneError } from "../../model/errors.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import type { AgentSettings } from "../config/agent-settings.ts";
 import type { Host } from "../host/host.ts";
 import { IptablesReconciler } from "./iptables/iptables-reconciler.ts";
 import { IpvsReconciler } from "./ipvs/ipvs-reconciler.ts";
-import type { KernelReconciler, ReconcilerCallbacks } from "./kernel-reconciler.ts";
-import { type ReconcileLog, Reconciler } from "./nftables/reconciler.ts";
+import type { KernelReconciler, ReconcileLog, ReconcilerCallbacks } from "./kernel-reconciler.ts";
+import { Reconciler } from "./nftables/reconciler.ts";
 
 export interface OpenReconcilerOptions extends ReconcilerCallbacks {
   readonly settings: AgentSettings;

@@ -1,8 +1,20 @@
 /** Layer agent. Units that the kernel refused: reported by their Service, tried again later. */
+import type { NftFailure } from "../../drivers/nftables/driver.ts";
 import type { IpFamily } from "../../model/ip.ts";
 import type { ObjectProblem } from "../../model/objects.ts";
 import type { UnitChange, UnitShape } from "../../plan/unit.ts";
-import type { RefusedUnit } from "./nftables/programmer.ts";
+
+/** A unit that the kernel refused. */
+export interface RefusedUnit {
+  readonly change: UnitChange;
+  readonly failure: NftFailure;
+}
+
+export interface WriteResult {
+  readonly refused: readonly RefusedUnit[];
+  /** The table is not what we believe: it must be read again. */
+  readonly isDesynced: boolean;
+}
 
 export class Refusals {
   readonly #refused = new Map<string, RefusedUnit>();

@@ -2,7 +2,15 @@
  * Layer plan. Input for iptables-restore that removes all that iptables mode ever made, and nothing else. Pure.
  * Source: facts/kube-proxy-behaviour.md row 88: what a kubelet shares stays while there is a kubelet.
  */
-import { CANARY_CHAIN, FIXED_CHAINS, GUARD_CHAIN, isServiceChain, KUBELET_CANARY, TABLES } from "./names.ts";
+import {
+  CANARY_CHAIN,
+  FIXED_CHAINS,
+  GUARD_CHAIN,
+  isServiceChain,
+  KUBELET_CANARY,
+  MARK_CHAIN,
+  TABLES,
+} from "./names.ts";
 import { GUARD_RULE, guardJumps, jumps } from "./node-rules.ts";
 import { type RestoreInput, RestoreWriter } from "./restore-input.ts";
 import type { SavedState } from "./saved-state.ts";
@@ -24,7 +32,7 @@ export function cleanupInput(saved: SavedState): RestoreInput | undefined {
     const fixed: readonly string[] = table === "mangle" ? [] : FIXED_CHAINS[table];
     for (const chain of saved[table].chains) {
       const isOurs = fixed.includes(chain) || chain === CANARY_CHAIN || isServiceChain(chain);
-      if (!isOurs || (hasKubelet && chain === "KUBE-MARK-MASQ")) continue;
+      if (!isOurs || (hasKubelet && chain === MARK_CHAIN)) continue;
       writer.remove(table, chain);
       count++;
     }

@@ -12,7 +12,7 @@ import type { RestoreInput } from "../../../plan/iptables/restore-input.ts";
 import { parseSaved } from "../../../plan/iptables/saved-state.ts";
 import type { NodeConfig } from "../../../plan/node-config.ts";
 import type { UnitChange } from "../../../plan/unit.ts";
-import type { RefusedUnit } from "../nftables/programmer.ts";
+import type { RefusedUnit } from "../refusals.ts";
 import type { FamilyCounters, IptablesFigures } from "../status.ts";
 
 /**

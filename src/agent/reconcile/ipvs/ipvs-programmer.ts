@@ -14,7 +14,7 @@ import type { NodeConfig } from "../../../plan/node-config.ts";
 import { type PackedIp, packIp } from "../../../plan/packed.ts";
 import type { Unit, UnitChange } from "../../../plan/unit.ts";
 import type { ReconcileClock } from "../clock.ts";
-import type { RefusedUnit, WriteResult } from "../nftables/programmer.ts";
+import type { RefusedUnit, WriteResult } from "../refusals.ts";
 import type { FamilyStatus } from "../status.ts";
 import { IpvsAddresses } from "./ipvs-addresses.ts";
 import { IpvsServers } from "./ipvs-servers.ts";

@@ -13,24 +13,13 @@ import { setsOf } from "../../../plan/nftables/names.ts";
 import { chainsOf } from "../../../plan/nftables/rules.ts";
 import type { NodeConfig } from "../../../plan/node-config.ts";
 import type { AddressRange, UnitChange } from "../../../plan/unit.ts";
+import type { RefusedUnit, WriteResult } from "../refusals.ts";
 import type { FamilyCounters } from "../status.ts";
 
 /** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
 const BATCH_ELEMENTS = 5_000;
 /** Errors that say that the kernel does not hold what we believe, rather than that it dislikes what we sent. */
 const DESYNC_CODES: ReadonlySet<string> = new Set(["EEXIST", "ENOENT", "EBUSY"]);
-
-/** A unit that the kernel refused. */
-export interface RefusedUnit {
-  readonly change: UnitChange;
-  readonly failure: NftFailure;
-}
-
-export interface WriteResult {
-  readonly refused: readonly RefusedUnit[];
-  /** The table is not what we believe: it must be read again. */
-  readonly isDesynced: boolean;
-}
 
 const WRITTEN: WriteResult = { refused: [], isDesynced: false };
 

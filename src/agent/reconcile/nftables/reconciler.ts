@@ -13,17 +13,11 @@ import { Planner } from "../../../plan/planner.ts";
 import type { UnitChange, UnitShape } from "../../../plan/unit.ts";
 import type { ReconcileClock } from "../clock.ts";
 import { machineClock } from "../clock.ts";
-import { Refusals } from "../refusals.ts";
+import type { ReconcileLog } from "../kernel-reconciler.ts";
+import { Refusals, type RefusedUnit, type WriteResult } from "../refusals.ts";
 import type { ReconcilerStatus } from "../status.ts";
 import { SyncProgress } from "../sync-progress.ts";
-import type { RefusedUnit, WriteResult } from "./programmer.ts";
 import { Programmer } from "./programmer.ts";
-
-export type ReconcileLog = (
-  level: "debug" | "info" | "warn" | "error",
-  message: string,
-  fields: Readonly<Record<string, unknown>>,
-) => void;
 
 export interface ReconcilerOptions {
   readonly mode: ProxyMode;
