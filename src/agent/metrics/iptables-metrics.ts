@@ -1,15 +1,11 @@
 /** Layer agent. Metrics that iptables mode alone has, read when somebody scrapes. Source: facts of kube-proxy, section 3. */
 import { Counter, Gauge, type Registry } from "prom-client";
 import { PACKET_COUNTERS } from "../../plan/iptables/names.ts";
-import type { IptablesFigures } from "../reconcile/status.ts";
+import { familyCounters } from "./family-series.ts";
 import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
 
 /** Registers kube-proxy's series of iptables mode; they have values in iptables mode alone. */
 export function registerIptables(registry: Registry, snapshot: () => MetricsSnapshot): void {
-  const eachFamily = (take: (figures: IptablesFigures, ip_family: string) => void): void => {
-    for (const { family, iptables } of snapshot().reconciler.families)
-      if (iptables !== undefined) take(iptables, FAMILY_LABEL[family]);
-  };
   const gauges = [
     ["kubeproxy_sync_proxy_rules_iptables_total", "Rules of iptables owned", "rules"],
     ["kubeproxy_sync_proxy_rules_iptables_last", "Rules of iptables written in the last sync", "lastRules"],
@@ -20,37 +16,26 @@ export function registerIptables(registry: Registry, snapshot: () => MetricsSnap
       help,
       labelNames: ["ip_family", "table"],
       registers: [registry],
-      collect: () =>
-        eachFamily((figures, ip_family) => {
+      collect: () => {
+        for (const { family, iptables } of snapshot().reconciler.families)
           for (const table of ["filter", "nat"] as const)
-            gauge.set({ ip_family, table }, figures[key][table]);
-        }),
+            if (iptables !== undefined)
+              gauge.set({ ip_family: FAMILY_LABEL[family], table }, iptables[key][table]);
+      },
     });
   }
-  const counters = [
+  familyCounters(registry, snapshot, [
     [
       "kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
       "Inputs that iptables-restore refused",
-      "restoreFailures",
+      ({ iptables }) => iptables?.restoreFailures,
     ],
     [
       "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
       "Refused inputs that held changes only; a full sync follows",
-      "partialRestoreFailures",
+      ({ iptables }) => iptables?.partialRestoreFailures,
     ],
-  ] as const;
-  for (const [name, help, key] of counters) {
-    const counter: Counter = new Counter({
-      name,
-      help,
-      labelNames: ["ip_family"],
-      registers: [registry],
-      collect: () => {
-        counter.reset();
-        eachFamily((figures, ip_family) => counter.inc({ ip_family }, figures[key]));
-      },
-    });
-  }
+  ]);
   registerPacketCounters(registry, snapshot);
 }
 

@@ -1,9 +1,7 @@
 /** Layer agent. Metrics of every mode that are read when somebody scrapes. */
 import { Counter, Gauge, type Registry } from "prom-client";
-import type { FamilyCounters } from "../reconcile/status.ts";
+import { familyCounters, familyGauges } from "./family-series.ts";
 import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
-
-type FamilyCounter = readonly [string, string, (counters: FamilyCounters) => number];
 
 /** Registers what is read from `snapshot` at each scrape. */
 export function registerScraped(registry: Registry, snapshot: () => MetricsSnapshot): void {
@@ -71,68 +69,41 @@ export function registerScraped(registry: Registry, snapshot: () => MetricsSnaps
 }
 
 function registerFamilies(registry: Registry, snapshot: () => MetricsSnapshot): void {
-  const nftables: readonly FamilyCounter[] = [
+  familyCounters(registry, snapshot, [
     [
       "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
       "Writes that the kernel refused",
-      (c) => c.failedCommits,
+      ({ counters }, { mode }) => (mode === "nftables" ? counters.failedCommits : undefined),
     ],
     [
       "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
       "Refused removals of chains and sets of session affinity; tried again with the next write",
-      (c) => c.cleanupFailures ?? 0,
+      ({ counters }, { mode }) => (mode === "nftables" ? (counters.cleanupFailures ?? 0) : undefined),
     ],
-  ];
-  for (const counter of nftables) registerCounter(registry, snapshot, counter, "nftables");
-  const counters: readonly FamilyCounter[] = [
-    ["nodeplane_commits_total", "Batches written to the kernel", (c) => c.commits],
-    ["nodeplane_operations_total", "Operations in these batches", (c) => c.operations],
-    ["nodeplane_elements_added_total", "Elements added to maps and sets", (c) => c.elementsAdded],
-    ["nodeplane_elements_deleted_total", "Elements removed from maps and sets", (c) => c.elementsDeleted],
-    ["nodeplane_full_syncs_total", "Times that the whole table was written", (c) => c.fullSyncs],
-    ["nodeplane_adoptions_total", "Times that an existing table was read and kept", (c) => c.adoptions],
-    ["nodeplane_repairs_total", "Times that foreign changes were found and mended", (c) => c.repairs],
-  ];
-  for (const counter of counters) registerCounter(registry, snapshot, counter);
-  const gauges = [
-    ["nodeplane_service_ports", "Service ports programmed", "units"],
-    ["nodeplane_elements", "Elements that the table should hold", "elements"],
-  ] as const;
-  for (const [name, help, key] of gauges) {
-    const gauge: Gauge = new Gauge({
-      name,
-      help,
-      labelNames: ["ip_family"],
-      registers: [registry],
-      collect: () => {
-        for (const family of snapshot().reconciler.families) {
-          gauge.set({ ip_family: FAMILY_LABEL[family.family] }, family[key]);
-        }
-      },
-    });
-  }
-}
-
-/** @param mode the one that has series of it; absent: each */
-function registerCounter(
-  registry: Registry,
-  snapshot: () => MetricsSnapshot,
-  [name, help, value]: FamilyCounter,
-  mode?: string,
-): void {
-  const counter: Counter = new Counter({
-    name,
-    help,
-    labelNames: ["ip_family"],
-    registers: [registry],
-    collect: () => {
-      counter.reset();
-      const { reconciler } = snapshot();
-      if (mode !== undefined && reconciler.mode !== mode) return;
-      for (const { family, counters } of reconciler.families)
-        counter.inc({ ip_family: FAMILY_LABEL[family] }, value(counters));
-    },
-  });
+    ["nodeplane_commits_total", "Batches written to the kernel", (f) => f.counters.commits],
+    ["nodeplane_operations_total", "Operations in these batches", (f) => f.counters.operations],
+    ["nodeplane_elements_added_total", "Elements added to maps and sets", (f) => f.counters.elementsAdded],
+    [
+      "nodeplane_elements_deleted_total",
+      "Elements removed from maps and sets",
+      (f) => f.counters.elementsDeleted,
+    ],
+    ["nodeplane_full_syncs_total", "Times that the whole table was written", (f) => f.counters.fullSyncs],
+    [
+      "nodeplane_adoptions_total",
+      "Times that an existing table was read and kept",
+      (f) => f.counters.adoptions,
+    ],
+    [
+      "nodeplane_repairs_total",
+      "Times that foreign changes were found and mended",
+      (f) => f.counters.repairs,
+    ],
+  ]);
+  familyGauges(registry, snapshot, [
+    ["nodeplane_service_ports", "Service ports programmed", (f) => f.units],
+    ["nodeplane_elements", "Elements that the table should hold", (f) => f.elements],
+  ]);
 }
 
 function registerLists(registry: Registry, snapshot: () => MetricsSnapshot): void {
