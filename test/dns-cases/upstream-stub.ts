@@ -1,11 +1,13 @@
 /** A resolver that knows exactly the records given: any other name is NXDOMAIN, a known name without the type is empty. */
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { CLASS, parseType, RCODE, TYPE } from "../../src/codec/dns/constants.ts";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import type { ResourceRecord } from "../../src/codec/dns/message.ts";
 import { parseData, splitWords } from "../../src/codec/dns/text.ts";
+import { withFreePort } from "../support/free-port.ts";
 import type { CaseRecord } from "./case-file.ts";
 
 export interface UpstreamStub {
@@ -22,6 +24,10 @@ export function toRecord(entry: CaseRecord): ResourceRecord {
 }
 
 export async function startUpstream(content: readonly CaseRecord[]): Promise<UpstreamStub> {
+  return await withFreePort((port) => startOn(port, content));
+}
+
+async function startOn(port: number, content: readonly CaseRecord[]): Promise<UpstreamStub> {
   const records = content.map(toRecord);
   const udp = createSocket("udp4");
   udp.on("message", (packet, remote) => {
@@ -44,17 +50,19 @@ export async function startUpstream(content: readonly CaseRecord[]): Promise<Ups
       }
     });
   });
-  await new Promise<void>((resolve) => tcp.listen(0, "127.0.0.1", resolve));
-  const address = tcp.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  await new Promise<void>((resolve) => udp.bind(port, "127.0.0.1", resolve));
-  return {
-    port,
-    close: () => {
-      udp.close();
-      tcp.close();
-    },
+  const close = (): void => {
+    udp.close();
+    tcp.close();
   };
+  try {
+    await once(tcp.listen(port, "127.0.0.1"), "listening");
+    udp.bind(port, "127.0.0.1");
+    await once(udp, "listening");
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { port, close };
 }
 
 function answer(records: readonly ResourceRecord[], packet: Uint8Array): Buffer | undefined {

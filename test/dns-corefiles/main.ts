@@ -5,8 +5,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { ResolverProcess } from "../dns-cases/resolver-process.ts";
 import { COREFILES, type CorefileCase } from "./corefiles.ts";
-import { play, type Server, startCase, startUpstream } from "./servers.ts";
+import { play, startCase, startUpstream } from "./servers.ts";
 
 const GOLDEN = join(import.meta.dirname, "../golden/dns-corefiles");
 
@@ -39,7 +40,7 @@ async function main(): Promise<number> {
 
 async function runCase(
   entry: CorefileCase,
-  upstream: Server,
+  upstream: ResolverProcess,
   how: { readonly peer: string | undefined; readonly isRecording: boolean },
 ): Promise<readonly string[]> {
   const ours = await answers(entry, upstream);
@@ -80,7 +81,11 @@ function comparable(text: string): string {
   return [head.replace(" ra", ""), ...kept].join("\n");
 }
 
-async function answers(entry: CorefileCase, upstream: Server, peer?: string): Promise<readonly string[]> {
+async function answers(
+  entry: CorefileCase,
+  upstream: ResolverProcess,
+  peer?: string,
+): Promise<readonly string[]> {
   const server = await startCase(entry, upstream.port, peer);
   try {
     return await play(entry, server.port);

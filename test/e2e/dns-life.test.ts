@@ -14,7 +14,7 @@ import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import { type ResolverProcess, startResolver } from "../dns-cases/resolver-process.ts";
 import { askText } from "../dns-corefiles/ask.ts";
-import { freePort } from "../dns-corefiles/servers.ts";
+import { withFreePort } from "../support/free-port.ts";
 import { queryMessage } from "../unit/dns/support.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -42,7 +42,8 @@ suite("the control plane goes away", () => {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text;
     });
-    await until(async () => log.includes('"msg":"ready"'));
+    await until(async () => log.includes('"msg":"ready"') || child.exitCode !== null);
+    if (child.exitCode !== null) throw new Error(`the control plane ended with ${child.exitCode}:\n${log}`);
     return child;
   }
 
@@ -78,15 +79,15 @@ suite("the control plane goes away", () => {
     Number(/^nodeplane_dns_data_age_seconds (\S+)$/m.exec(await page(resolver, "/metrics"))?.[1]);
 
   test("answers from what is persisted, with its age; SERVFAIL only without any", async () => {
-    const port = await freePort();
-    let plane = await startControlPlane(port);
+    const first = await withFreePort(async (port) => ({ port, plane: await startControlPlane(port) }));
+    const { port } = first;
     const flags = certificate(port);
     const state = (name: string): readonly string[] => [...flags, "--state-dir", join(folder, name)];
     let resolver = await startResolver(corefile, state("kept"));
     await until(async () => (await askText(NAME, resolver.port)).includes("10.96.0.1"));
     assert.equal(await age(resolver), 0);
 
-    plane.kill("SIGKILL");
+    first.plane.kill("SIGKILL");
     await until(async () => (await age(resolver)) > 0);
     const before = await age(resolver);
     assert.match(await askText(NAME, resolver.port), /^NOERROR aa\n.* 30 A 10\.96\.0\.1$/);
@@ -103,7 +104,7 @@ suite("the control plane goes away", () => {
     assert.match(await askText(NAME, empty.port), /^SERVFAIL/);
     assert.match(await page(empty, "/ready"), /^503 kubernetes/);
 
-    plane = await startControlPlane(port);
+    await startControlPlane(port);
     await until(async () => (await age(resolver)) === 0);
     await until(async () => (await askText(NAME, empty.port)).includes("10.96.0.1"));
     assert.match(await page(empty, "/ready"), /^200/);
@@ -141,10 +142,10 @@ suite("told to stop or to reload", () => {
 
   for (const engine of ["on", "off"]) {
     test(`SIGHUP under load loses no query, UDP and an open TCP connection, engine ${engine}`, async () => {
-      const port = await freePort();
       const corefile = (ttl: number): string =>
-        `.:${port} {\n bind 127.0.0.1\n prometheus 127.0.0.1:0\n kubernetes cluster.local {\n ttl ${ttl}\n }\n}\n`;
+        `.:{PORT} {\n bind 127.0.0.1\n prometheus 127.0.0.1:0\n kubernetes cluster.local {\n ttl ${ttl}\n }\n}\n`;
       const resolver = await startResolver(corefile(5), ["--objects", fixture, "--engine", engine]);
+      const { port } = resolver;
       const client = new Datagrams(port);
       const stream = new Stream(port);
       let sent = 0;

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { startResolver } from "../dns-cases/resolver-process.ts";
 import { startUpstream } from "../dns-cases/upstream-stub.ts";
 import { askText } from "../dns-corefiles/ask.ts";
-import { freePort } from "../dns-corefiles/servers.ts";
+import { freePort, withFreePort } from "../support/free-port.ts";
 
 const fixture = join(import.meta.dirname, "../cases/dns-fixture.yaml");
 const SCOPE = ["server", "zone", "view"];
@@ -62,9 +62,8 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
 
 test("every metric is there, with its labels", async () => {
   const upstream = await startUpstream([{ name: "v4.example.", type: "A", ttl: 60, data: "192.0.2.1" }]);
-  const health = await freePort();
   const gone = await freePort();
-  const corefile = `.:0 {
+  const corefile = (health: number): string => `.:0 {
     bind 127.0.0.1
     prometheus 127.0.0.1:0
     health 127.0.0.1:${health}
@@ -98,7 +97,11 @@ test("every metric is there, with its labels", async () => {
     forward . 127.0.0.1:${upstream.port}
   }\n`;
   const search = "search first.test second.test\n";
-  const resolver = await startResolver(corefile, ["--objects", fixture], {}, { search });
+  const files = { search };
+  const { resolver, health } = await withFreePort(async (port) => ({
+    health: port,
+    resolver: await startResolver(corefile(port), ["--objects", fixture], { files }),
+  }));
   try {
     const names = [
       "v4.example",

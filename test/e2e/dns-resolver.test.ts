@@ -201,38 +201,34 @@ suite("forwarding", () => {
   });
 
   test("a loop is noticed: forwarding stops, names of the cluster go on", async () => {
-    const probe = createSocket("udp4");
-    await new Promise<void>((resolve) => probe.bind(0, "127.0.0.1", resolve));
-    const { port } = probe.address();
-    await new Promise<void>((resolve) => probe.close(() => resolve()));
-    const corefile = `.:${port} {\n bind 127.0.0.1\n errors\n loop\n forward . 127.0.0.1:${port}\n${KUBERNETES}}\n`;
+    const corefile = `.:{PORT} {\n bind 127.0.0.1\n errors\n loop\n forward . 127.0.0.1:{PORT}\n${KUBERNETES}}\n`;
     await withResolver(corefile, ["--objects", fixture], async (resolver) => {
       await until(async () => resolver.log().includes("lead back to this server"));
-      assert.match(await dig(port, "a.example"), /SERVFAIL/);
-      assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
+      assert.match(await dig(resolver.port, "a.example"), /SERVFAIL/);
+      assert.equal(await dig(resolver.port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
     });
   });
 });
 
 suite("life of the process", () => {
   test("reload by SIGHUP loses no query; a bad Corefile changes nothing", async () => {
-    const { port: fixed } = await freePort();
     const corefile = (ttl: number): string =>
-      `.:${fixed} {\n bind 127.0.0.1\n errors\n kubernetes cluster.local {\n ttl ${ttl}\n }\n}\n`;
+      `.:{PORT} {\n bind 127.0.0.1\n errors\n kubernetes cluster.local {\n ttl ${ttl}\n }\n}\n`;
     await withResolver(corefile(5), ["--objects", fixture], async (resolver) => {
-      const asking = askInLoop(fixed, 60);
+      const { port } = resolver;
+      const asking = askInLoop(port, 60);
       for (const ttl of [6, 7, 8]) {
         resolver.configure(corefile(ttl));
         resolver.signal("SIGHUP");
         await until(
           async () =>
-            (await dig(fixed, "web.atlas.svc.cluster.local")).match(new RegExp(`\\s${ttl}\\sIN`)) !== null,
+            (await dig(port, "web.atlas.svc.cluster.local")).match(new RegExp(`\\s${ttl}\\sIN`)) !== null,
         );
       }
       resolver.configure(`${corefile(9)}}`);
       resolver.signal("SIGHUP");
       await until(async () => resolver.log().includes("reload refused"));
-      assert.match(await dig(fixed, "web.atlas.svc.cluster.local"), /\s8\sIN/);
+      assert.match(await dig(port, "web.atlas.svc.cluster.local"), /\s8\sIN/);
       assert.equal(await asking, 0);
     });
   });
@@ -357,14 +353,6 @@ async function until(isTrue: () => Promise<boolean>): Promise<void> {
     if (performance.now() > end) throw new Error("it did not happen within 10 seconds");
     await new Promise((resolve) => setTimeout(resolve, 30));
   }
-}
-
-async function freePort(): Promise<{ port: number }> {
-  const socket = createSocket("udp4");
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(() => resolve()));
-  return { port };
 }
 
 /** @returns how many of the queries got no reply */

@@ -1,12 +1,12 @@
 /** For tests: the whole control plane daemon in this process, on free ports of loopback, with its own data directory. */
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "../../../src/control-plane/config.ts";
 import { CONTROLLERS } from "../../../src/control-plane/controllers/index.ts";
 import { runControlPlane } from "../../../src/control-plane/daemon.ts";
 import type { Kind } from "../../../src/control-plane/registry/kind.ts";
+import { withFreePort } from "../../support/free-port.ts";
 
 export interface RunningControlPlane {
   readonly kubeconfig: string;
@@ -16,8 +16,11 @@ export interface RunningControlPlane {
 }
 
 export async function startControlPlane(kinds: readonly Kind[]): Promise<RunningControlPlane> {
+  return await withFreePort((port) => startOn(port, kinds));
+}
+
+async function startOn(port: number, kinds: readonly Kind[]): Promise<RunningControlPlane> {
   const dataDir = await mkdtemp(join(tmpdir(), "nodeplane-cp-"));
-  const port = await freePort();
   const config = loadConfig([
     "--data-dir",
     dataDir,
@@ -50,15 +53,4 @@ export async function startControlPlane(kinds: readonly Kind[]): Promise<Running
       await rm(dataDir, { recursive: true });
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

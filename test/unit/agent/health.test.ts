@@ -8,6 +8,7 @@ import { healthReply } from "../../../src/agent/health/health-replies.ts";
 import { LocalServices } from "../../../src/agent/services/local-services.ts";
 import { type ServiceHealth, ServiceHealthServers } from "../../../src/agent/services/service-health.ts";
 import type { Node } from "../../../src/model/objects.ts";
+import { freePort } from "../../support/free-port.ts";
 import { endpoint, meta, service, slice } from "../../support/objects.ts";
 import { FakeClock } from "./fake-clock.ts";
 
@@ -182,12 +183,3 @@ test("healthCheckNodePort: status, body, weight header; a new port is a new list
   await servers.close();
   taken.close();
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await new Promise<number>((resolve) => {
-    server.listen(0, () => resolve((server.address() as { port: number }).port));
-  });
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -8,6 +8,7 @@ import type { DnsMessage } from "../../../src/codec/dns/message.ts";
 import type { EngineAnswer, UdpEngine } from "../../../src/drivers/udp-engine/driver.ts";
 import { FakeUdpEngine } from "../../../src/drivers/udp-engine/fake.ts";
 import { openUdpEngine } from "../../../src/drivers/udp-engine/index.ts";
+import { withFreePort } from "../../support/free-port.ts";
 import { queryMessage } from "./support.ts";
 
 interface Subject {
@@ -24,20 +25,14 @@ function decoded(bytes: Uint8Array): DnsMessage {
   return result.message;
 }
 
-async function freePort(): Promise<number> {
-  const probe = createSocket("udp4");
-  await new Promise<void>((resolve) => probe.bind(0, "127.0.0.1", resolve));
-  const { port } = probe.address();
-  await new Promise<void>((resolve) => probe.close(() => resolve()));
-  return port;
-}
-
 async function real(): Promise<Subject> {
   const handed: (() => void)[] = [];
   const engine = openUdpEngine(1 << 20, () => handed.shift()?.());
   assert.ok(engine);
-  const port = await freePort();
-  engine.listen(0, "127.0.0.1", port, 2);
+  const port = await withFreePort(async (free) => {
+    engine.listen(0, "127.0.0.1", free, 2);
+    return free;
+  });
   const socket = createSocket("udp4");
   await new Promise<void>((resolve) => socket.connect(port, "127.0.0.1", resolve));
   const ask = (packet: Buffer) =>

@@ -15,6 +15,7 @@ import { DnsEngine } from "../../../src/dns/engine/engine.ts";
 import { buildInstance } from "../../../src/dns/server/instance.ts";
 import { Responder } from "../../../src/dns/server/responder.ts";
 import { openUdpEngine, type UdpEngine } from "../../../src/drivers/udp-engine/index.ts";
+import { freePort } from "../../support/free-port.ts";
 import { ADDRESSES, changeCluster, commit, NAMESPACES, randomFrom, SERVICES } from "./random-cluster.ts";
 import { parse, queryMessage, testRuntime } from "./support.ts";
 
@@ -137,10 +138,7 @@ class Pair {
   static async open(options: string): Promise<Pair> {
     const socket = createSocket("udp4");
     await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-    const probe = createSocket("udp4");
-    await new Promise<void>((resolve) => probe.bind(0, "127.0.0.1", resolve));
-    const { port } = probe.address();
-    await new Promise<void>((resolve) => probe.close(() => resolve()));
+    const port = await freePort();
     await new Promise<void>((resolve) => socket.connect(port, "127.0.0.1", resolve));
     return new Pair(socket, port, options);
   }

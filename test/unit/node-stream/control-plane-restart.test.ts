@@ -9,15 +9,16 @@ import { loadConfig } from "../../../src/control-plane/config.ts";
 import { type Ready, runControlPlane } from "../../../src/control-plane/daemon.ts";
 import { KINDS } from "../../../src/control-plane/kinds/index.ts";
 import { StreamFeed } from "../../../src/feed/stream/stream-feed.ts";
+import { freePort } from "../../support/free-port.ts";
 import { Recorder, until } from "./stream-fixture.ts";
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 
 test("nodes resume over a restart of the control plane", { timeout: 60_000 }, async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "np-restart-"));
-  let ports = ["0", "0"];
+  const secure = await freePort();
+  const stream = await freePort();
   const start = async (): Promise<() => Promise<void>> => {
-    const [secure = "0", stream = "0"] = ports;
     const config = loadConfig([
       "--data-dir",
       dataDir,
@@ -26,9 +27,9 @@ test("nodes resume over a restart of the control plane", { timeout: 60_000 }, as
       "--advertise-address",
       "127.0.0.1",
       "--secure-port",
-      secure,
+      `${secure}`,
       "--stream-port",
-      stream,
+      `${stream}`,
     ]);
     assert.ok(config !== "help");
     const abort = new AbortController();
@@ -37,11 +38,7 @@ test("nodes resume over a restart of the control plane", { timeout: 60_000 }, as
       { config, kinds: KINDS, controllers: [], log: quiet, onReady: ready.resolve },
       abort.signal,
     );
-    const { securePort, streamPort } = await Promise.race([
-      ready.promise,
-      ended.then(() => assert.fail("it ended")),
-    ]);
-    ports = [`${securePort}`, `${streamPort}`];
+    await Promise.race([ready.promise, ended.then(() => assert.fail("it ended"))]);
     return async () => {
       abort.abort();
       await ended;
@@ -60,7 +57,7 @@ test("nodes resume over a restart of the control plane", { timeout: 60_000 }, as
   const file = (name: string): string => join(pki, name);
   const recorder = new Recorder();
   const feed = new StreamFeed({
-    address: `127.0.0.1:${ports[1]}`,
+    address: `127.0.0.1:${stream}`,
     caFile: file("ca.crt"),
     certificateFile: file("node.crt"),
     keyFile: file("node.key"),
