@@ -18,6 +18,8 @@ import { UdpListener, type Respond as UdpRespond } from "./udp-listener.ts";
 
 const DRAIN_MS = 5_000;
 const DRAIN_STEP_MS = 20;
+/** How many ports of the system's choice are tried. */
+const MAX_PORTS = 5;
 
 /** Sockets of one address and the table that they answer from now. */
 class Listener {
@@ -176,16 +178,32 @@ export class DnsServer {
         listener.port = await listener.https.open(spec.host, spec.port, tls ?? {});
         return;
       }
-      listener.tcp = new TcpListener(respond, { ...TCP_LIMITS, ...tcpLimits });
-      listener.port = await listener.tcp.open(spec.host, spec.port, spec.scheme === "tls" ? tls : undefined);
-      if (spec.scheme === "tls") return;
-      await this.#openUdp(listener, respond);
+      const limits = { ...TCP_LIMITS, ...tcpLimits };
+      if (spec.scheme !== "tls") return await this.#openBoth(listener, respond, limits);
+      listener.tcp = new TcpListener(respond, limits);
+      listener.port = await listener.tcp.open(spec.host, spec.port, tls);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
       throw new NodeplaneError("CONFIG_INVALID", {
         object: formatListener(spec),
         detail: `cannot listen: ${detail}`,
       });
+    }
+  }
+
+  /** TCP and UDP on one port. One that the system chose for TCP (port 0) can be in use for UDP: then on another one. */
+  async #openBoth(listener: Listener, respond: UdpRespond, limits: TcpLimits): Promise<void> {
+    const { spec } = listener;
+    for (let attempt = 1; ; attempt++) {
+      listener.tcp = new TcpListener(respond, limits);
+      listener.port = await listener.tcp.open(spec.host, spec.port);
+      try {
+        return await this.#openUdp(listener, respond);
+      } catch (error) {
+        const isInUse = error instanceof Error && error.message.includes("EADDRINUSE");
+        if (spec.port !== 0 || !isInUse || attempt === MAX_PORTS) throw error;
+        listener.close();
+      }
     }
   }
 
