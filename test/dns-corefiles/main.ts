@@ -6,7 +6,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ResolverProcess } from "../dns-cases/resolver-process.ts";
-import { COREFILES, type CorefileCase } from "./corefiles.ts";
+import type { CorefileCase } from "./corefile-case.ts";
+import { COREFILES } from "./corefiles.ts";
 import { play, startCase, startUpstream } from "./servers.ts";
 
 const GOLDEN = join(import.meta.dirname, "../golden/dns-corefiles");

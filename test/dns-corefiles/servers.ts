@@ -1,7 +1,8 @@
 /** Starts what Corefile cases ask: the upstream, our resolver, and another one beside it where its program is given. */
 import { type ResolverProcess, startResolver } from "../dns-cases/resolver-process.ts";
 import { askText } from "./ask.ts";
-import { type CorefileCase, UPSTREAM_ZONES } from "./corefiles.ts";
+import type { CorefileCase } from "./corefile-case.ts";
+import { UPSTREAM_ZONES } from "./zone-texts.ts";
 
 /** The zones of the cases, served by our own `file` plugin. */
 export async function startUpstream(): Promise<ResolverProcess> {

@@ -1,51 +1,25 @@
 /** The resolver as a process, asked by real clients (dig, kdig), on loopback. */
 import assert from "node:assert/strict";
-import { execFile, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, suite, test } from "node:test";
-import { promisify } from "node:util";
+import { after, suite, test } from "node:test";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
-import { type ResolverProcess, startResolver } from "../dns-cases/resolver-process.ts";
+import { startResolver } from "../dns-cases/resolver-process.ts";
 import { startUpstream } from "../dns-cases/upstream-stub.ts";
 import { queryMessage } from "../unit/dns/support.ts";
+import { block, dig, FIXTURE, has, KUBERNETES, run, withResolver } from "./support/dns.ts";
 
-const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
-const fixture = join(root, "test/cases/dns-fixture.yaml");
-const KUBERNETES = " kubernetes cluster.local in-addr.arpa ip6.arpa\n";
 const folder = mkdtempSync(join(tmpdir(), "nodeplane-dns-e2e-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const block = (lines: string): string => `.:0 {\n bind 127.0.0.1\n errors\n${lines}}\n`;
-
-async function withResolver(
-  corefile: string,
-  flags: readonly string[],
-  body: (resolver: ResolverProcess) => Promise<void>,
-): Promise<void> {
-  const resolver = await startResolver(corefile, flags);
-  try {
-    await body(resolver);
-  } finally {
-    assert.equal(await resolver.stop(), 0, resolver.log());
-  }
-}
-
-async function dig(port: number, ...args: readonly string[]): Promise<string> {
-  const { stdout } = await run("dig", ["@127.0.0.1", "-p", String(port), "+tries=1", "+time=3", ...args]);
-  return stdout;
-}
-
-const has = (tool: string): boolean => spawnSync("sh", ["-c", `command -v ${tool}`]).status === 0;
-
 suite("real clients", () => {
   test("dig over UDP and TCP: addresses, SRV, PTR, NXDOMAIN, truncation and the retry over TCP", async () => {
-    await withResolver(block(KUBERNETES), ["--objects", fixture], async ({ port }) => {
+    await withResolver(block(KUBERNETES), ["--objects", FIXTURE], async ({ port }) => {
       assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
       assert.equal(
         await dig(port, "+tcp", "twin.atlas.svc.cluster.local", "AAAA", "+short"),
@@ -67,7 +41,7 @@ suite("real clients", () => {
   });
 
   test("kdig: several queries on one connection", { skip: !has("kdig") }, async () => {
-    await withResolver(block(KUBERNETES), ["--objects", fixture], async ({ port }) => {
+    await withResolver(block(KUBERNETES), ["--objects", FIXTURE], async ({ port }) => {
       const ask = ["@127.0.0.1", "-p", String(port), "+tcp", "+keepopen"];
       const { stdout } = await run("kdig", [
         ...ask,
@@ -81,7 +55,7 @@ suite("real clients", () => {
 
   test("Node's own resolver (c-ares)", async () => {
     const { Resolver } = await import("node:dns/promises");
-    await withResolver(block(KUBERNETES), ["--objects", fixture], async ({ port }) => {
+    await withResolver(block(KUBERNETES), ["--objects", FIXTURE], async ({ port }) => {
       const resolver = new Resolver({ timeout: 2000, tries: 1 });
       resolver.setServers([`127.0.0.1:${port}`]);
       assert.deepEqual(await resolver.resolve4("web.atlas.svc.cluster.local"), ["10.96.11.20"]);
@@ -94,7 +68,7 @@ suite("real clients", () => {
 suite("data that changes", () => {
   test("a service that appears in the object file is answered without a restart", async () => {
     const path = join(folder, "objects.yaml");
-    const text = readFileSync(fixture, "utf8");
+    const text = readFileSync(FIXTURE, "utf8");
     writeFileSync(path, text);
     await withResolver(block(KUBERNETES), ["--objects", path], async ({ port }) => {
       assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
@@ -191,7 +165,7 @@ suite("forwarding", () => {
     const upstream = await startUpstream(content);
     await withResolver(block(` forward . 127.0.0.1:${upstream.port}\n`), [], async (outer) => {
       const lines = ` cache 30\n loop\n forward . 127.0.0.1:${outer.port}\n${KUBERNETES}`;
-      await withResolver(block(lines), ["--objects", fixture], async ({ port }) => {
+      await withResolver(block(lines), ["--objects", FIXTURE], async ({ port }) => {
         assert.match(await dig(port, "a.example"), /a\.example\.\s+30\s+IN\s+A\s+192\.0\.2\.1/);
         upstream.close();
         assert.match(await dig(port, "A.Example"), /A\.Example\.\s+\d+\s+IN\s+A\s+192\.0\.2\.1/);
@@ -202,7 +176,7 @@ suite("forwarding", () => {
 
   test("a loop is noticed: forwarding stops, names of the cluster go on", async () => {
     const corefile = `.:{PORT} {\n bind 127.0.0.1\n errors\n loop\n forward . 127.0.0.1:{PORT}\n${KUBERNETES}}\n`;
-    await withResolver(corefile, ["--objects", fixture], async (resolver) => {
+    await withResolver(corefile, ["--objects", FIXTURE], async (resolver) => {
       await until(async () => resolver.log().includes("lead back to this server"));
       assert.match(await dig(resolver.port, "a.example"), /SERVFAIL/);
       assert.equal(await dig(resolver.port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
@@ -214,7 +188,7 @@ suite("life of the process", () => {
   test("reload by SIGHUP loses no query; a bad Corefile changes nothing", async () => {
     const corefile = (ttl: number): string =>
       `.:{PORT} {\n bind 127.0.0.1\n errors\n kubernetes cluster.local {\n ttl ${ttl}\n }\n}\n`;
-    await withResolver(corefile(5), ["--objects", fixture], async (resolver) => {
+    await withResolver(corefile(5), ["--objects", FIXTURE], async (resolver) => {
       const { port } = resolver;
       const asking = askInLoop(port, 60);
       for (const ttl of [6, 7, 8]) {
@@ -235,7 +209,7 @@ suite("life of the process", () => {
 
   test("SIGTERM: /ready says 503 and queries are answered for the lameduck time, exit 0", async () => {
     const lines = ` health 127.0.0.1:0 {\n lameduck 700ms\n }\n ready 127.0.0.1:0\n${KUBERNETES}`;
-    const resolver = await startResolver(block(lines), ["--objects", fixture]);
+    const resolver = await startResolver(block(lines), ["--objects", FIXTURE]);
     const page = async (path: string): Promise<number> =>
       (await fetch(`http://${resolver.http[0]}${path}`)).status;
     assert.deepEqual([await page("/health"), await page("/ready"), await page("/other")], [200, 200, 404]);
@@ -278,75 +252,6 @@ suite("life of the process", () => {
   });
 });
 
-suite("TLS and HTTPS", { skip: !has("kdig") }, () => {
-  const files = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")];
-  const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=dns.test";
-  const names = ["-addext", "subjectAltName=DNS:dns.test,IP:127.0.0.1"];
-  const certificate = join(folder, "cert.pem");
-  const secure = (scheme: string): string =>
-    `${scheme}://.:0 {\n bind 127.0.0.1\n tls ${certificate} ${join(folder, "key.pem")}\n${KUBERNETES}}\n`;
-  const kdig = async (port: number, ...args: readonly string[]): Promise<string> =>
-    (await run("kdig", ["@127.0.0.1", "-p", String(port), "+short", ...args])).stdout;
-
-  before(() => void spawnSync("openssl", [...request.split(" "), ...names, ...files]));
-
-  test("tls:// with a verified certificate", async () => {
-    await withResolver(secure("tls"), ["--objects", fixture], async ({ port }) => {
-      const tls = ["+tls", `+tls-ca=${certificate}`, "+tls-hostname=dns.test"];
-      assert.equal(await kdig(port, ...tls, "web.atlas.svc.cluster.local"), "10.96.11.20\n");
-    });
-  });
-
-  test("https:// by POST and GET", async () => {
-    await withResolver(secure("https"), ["--objects", fixture], async ({ port }) => {
-      for (const how of ["+https=127.0.0.1/dns-query", "+https-get"]) {
-        const args = [how, `+tls-ca=${certificate}`, "+tls-hostname=dns.test"];
-        assert.equal(await kdig(port, ...args, "web.atlas.svc.cluster.local"), "10.96.11.20\n");
-      }
-    });
-  });
-
-  test("forward to tls://", async () => {
-    await withResolver(secure("tls"), ["--objects", fixture], async (upstream) => {
-      const lines = ` forward . tls://127.0.0.1%dns.test:${upstream.port} {\n tls ${certificate}\n }\n`;
-      await withResolver(block(lines), [], async ({ port }) => {
-        assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
-      });
-      const wrong = lines.replace("%dns.test", "%other.test");
-      await withResolver(block(wrong), [], async ({ port }) => {
-        assert.match(await dig(port, "web.atlas.svc.cluster.local"), /SERVFAIL/);
-      });
-    });
-  });
-});
-
-suite("TCP", () => {
-  test("many queries at once on one connection; slow ones do not hold back the others", async () => {
-    const silent = createSocket("udp4");
-    await new Promise<void>((resolve) => silent.bind(0, "127.0.0.1", resolve));
-    const lines = `${KUBERNETES} forward . 127.0.0.1:${silent.address().port} {\n prefer_udp\n read_timeout 500ms\n max_connect_attempts 1\n }\n`;
-    try {
-      await withResolver(block(lines), ["--objects", fixture], async ({ port }) => {
-        const names = ["slow.example.", "web.atlas.svc.cluster.local.", "ring.atlas.svc.cluster.local."];
-        const ids = await pipelined(port, names);
-        assert.deepEqual(ids, [2, 3, 1]);
-      });
-    } finally {
-      silent.close();
-    }
-  });
-
-  test("half a query is cut off in time, garbage at once", async () => {
-    await withResolver(block(KUBERNETES), ["--objects", fixture], async ({ port }) => {
-      const start = performance.now();
-      await closed(port, Buffer.from("00ff0001", "hex"));
-      assert.ok(performance.now() - start > 2_500 && performance.now() - start < 6_000);
-      await closed(port, Buffer.from("000300010203", "hex"));
-      assert.equal(await dig(port, "web.atlas.svc.cluster.local", "+short"), "10.96.11.20\n");
-    });
-  });
-});
-
 async function until(isTrue: () => Promise<boolean>): Promise<void> {
   const end = performance.now() + 10_000;
   while (!(await isTrue())) {
@@ -367,46 +272,4 @@ async function askInLoop(port: number, count: number): Promise<number> {
   await new Promise((resolve) => setTimeout(resolve, 200));
   socket.close();
   return count - replies;
-}
-
-function frame(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(2);
-  length.writeUInt16BE(bytes.length);
-  return Buffer.concat([length, bytes]);
-}
-
-/** Sends all at once. @returns identifiers (1 for the first name) in the order of the replies */
-function pipelined(port: number, names: readonly string[]): Promise<readonly number[]> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1");
-    const ids: number[] = [];
-    let buffer: Buffer = Buffer.alloc(0);
-    socket.on("error", reject);
-    socket.write(
-      Buffer.concat(names.map((name, i) => frame(encodeMessage({ ...queryMessage(name), id: i + 1 })))),
-    );
-    socket.on("data", (chunk: Buffer) => {
-      buffer = Buffer.concat([buffer, chunk]);
-      while (buffer.length >= 2 && buffer.length >= 2 + buffer.readUInt16BE(0)) {
-        ids.push(buffer.readUInt16BE(2));
-        buffer = buffer.subarray(2 + buffer.readUInt16BE(0));
-      }
-      if (ids.length < names.length) return;
-      socket.destroy();
-      resolve(ids);
-    });
-  });
-}
-
-function closed(port: number, bytes: Buffer): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1");
-    const timer = setTimeout(() => reject(new Error("the connection stays open")), 15_000);
-    socket.on("error", () => undefined);
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    socket.write(bytes);
-  });
 }

@@ -7,15 +7,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { AgentFailed } from "./agent.ts";
-import {
-  type Case,
-  type CaseFile,
-  CaseFileError,
-  type Expectation,
-  MODES,
-  type Mode,
-  readCaseFile,
-} from "./case-file.ts";
+import { CaseFileError } from "./at.ts";
+import { type Case, type CaseFile, type Expectation, MODES, type Mode, readCaseFile } from "./case-file.ts";
 import { play } from "./play.ts";
 import { whySkipped } from "./skipped.ts";
 import { twinsOf } from "./twins.ts";
