@@ -2,6 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
+import { PATIENCE } from "../packet-cases/patience.ts";
 import type { Namespaces } from "./netns.ts";
 
 const SERVER = `require("net").createServer((s) => s.on("error", () => {}).on("data", () => s.write(process.argv[1] + "\\n")))
@@ -10,11 +11,11 @@ const SERVER = `require("net").createServer((s) => s.on("error", () => {}).on("d
 /** Commands on standard input, one answer a line: how often each name (or error) came. */
 const CLIENT = `
 const net = require("net");
-const [host] = process.argv.slice(1);
+const [host, patience] = process.argv.slice(1);
 let held = [];
 const ask = (s) => new Promise((resolve) => {
   const end = (text) => { clearTimeout(timer); s.removeAllListeners(); s.on("error", () => {}); resolve(text); };
-  const timer = setTimeout(() => end("silence"), 60000);
+  const timer = setTimeout(() => end("silence"), Number(patience) * 60000);
   s.once("data", (d) => end(String(d).trim())).once("error", (e) => end(e.code)).once("close", () => end("closed"));
   s.write("x\\n");
 });
@@ -62,7 +63,7 @@ export class SocketClient {
 
   /** A client in the namespace of `role` for port 80 of `host`. */
   static async start(spaces: Namespaces, role: string, host: string): Promise<SocketClient> {
-    const child = spaces.spawn(role, process.execPath, ["-e", CLIENT, host], {
+    const child = spaces.spawn(role, process.execPath, ["-e", CLIENT, host, String(PATIENCE)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
     if (child.stdout === null) throw new Error("no pipe");

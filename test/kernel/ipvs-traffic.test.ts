@@ -12,6 +12,7 @@ import { LinuxIpvs } from "../../src/drivers/ipvs/index.ts";
 import { LinuxNft } from "../../src/drivers/nftables/index.ts";
 import type { IpvsOp } from "../../src/model/ipvs.ts";
 import { planIpvs } from "../../src/plan/plan-text.ts";
+import { PATIENCE } from "../packet-cases/patience.ts";
 import { endpoint, nodeConfig, service, slice } from "../support/objects.ts";
 import { mustIp } from "../support/packet-cases.ts";
 import { insideNamespace, Namespaces, reexecuteInNamespace } from "./netns.ts";
@@ -22,7 +23,7 @@ const run = promisify(execFile);
 const ECHO =
   "require('net').createServer((s)=>s.end('pod '+s.remoteAddress)).listen(8080,()=>console.log('up'))";
 const ASK = `const s=require('net').connect({host:process.argv[1],port:Number(process.argv[2])});
-s.setTimeout(8000,()=>{console.log('silence');s.destroy()}).on('data',(d)=>console.log(String(d)))
+s.setTimeout(8000*Number(process.argv[3]),()=>{console.log('silence');s.destroy()}).on('data',(d)=>console.log(String(d)))
 .on('error',(e)=>console.log(e.code))`;
 
 const objects = [
@@ -106,7 +107,7 @@ if (!insideNamespace()) {
     const own = createServer((socket) => socket.end("the node")).listen(2222, "0.0.0.0");
     t.after(() => own.close());
     const ask = async (from: "pod" | "ext" | "node", host: string, port: number) => {
-      const command = [process.execPath, "-e", ASK, host, String(port)];
+      const command = [process.execPath, "-e", ASK, host, String(port), String(PATIENCE)];
       const inside = from === "node" ? [] : ["netns", "exec", spaces.name(from)];
       const [file = "", ...rest] = inside.length === 0 ? command : ["ip", ...inside, ...command];
       return (await run(file, rest)).stdout.trim();

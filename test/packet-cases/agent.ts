@@ -14,6 +14,7 @@ import type { PacketTopology } from "./topology.ts";
 
 const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");
 const PROGRAMMED_TIMEOUT_MS = 20_000 * PATIENCE;
+const STOP_MS = 5_000 * PATIENCE;
 const POLL_MS = 10;
 
 interface Programmed {
@@ -162,7 +163,7 @@ export class AgentUnderTest {
     if (this.#exit !== undefined) return;
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.kill("SIGTERM");
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
     await ended;
     clearTimeout(timer);
   }

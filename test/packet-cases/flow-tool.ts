@@ -4,10 +4,8 @@
  *   sink ADDRESS PORT               takes datagrams and answers none; "got"
  *   tcp DESTINATION PORT            one connection, a line every 50 ms; "answer TEXT", "error CODE", "closed"
  *   echo ADDRESS PORT               TCP, sends back what comes
- *   http URL                        one request; "STATUS BODY", or "error CODE", and ends
  */
 import { createSocket } from "node:dgram";
-import { get } from "node:http";
 import { connect, createServer, isIPv6 } from "node:net";
 
 const PERIOD_MS = 50;
@@ -63,20 +61,9 @@ function echo(address: string, port: number): void {
   server.listen(port, address, () => say("open"));
 }
 
-function http(url: string): void {
-  get(url, { timeout: 2000 }, (response) => {
-    let text = "";
-    response.setEncoding("utf8").on("data", (chunk: string) => {
-      text += chunk;
-    });
-    response.on("end", () => say(`${response.statusCode ?? 0} ${text.replaceAll("\n", " ")}`));
-  }).on("error", (error) => say(codeOf(error)));
-}
-
 const [first = "", second = "", third = ""] = words;
 if (verb === "udp") udp(first, second, Number(third));
 else if (verb === "sink") sink(first, Number(second));
 else if (verb === "tcp") tcp(first, Number(second));
 else if (verb === "echo") echo(first, Number(second));
-else if (verb === "http") http(first);
 else throw new Error(`unknown command ${verb}`);

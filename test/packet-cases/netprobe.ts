@@ -22,7 +22,13 @@ export interface ProbeOrder {
   readonly timeoutMs: number;
 }
 
-interface Reply {
+/** What a web server said; status 0: nothing, and the body is the name of an error. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+interface Reply extends Partial<HttpAnswer> {
   readonly ok?: boolean;
   readonly error?: string;
   readonly outcomes?: Outcomes;
@@ -76,6 +82,14 @@ export class NetProbe {
     const { netns, proto, source = "-", destination, port, count, timeoutMs } = order;
     const { reply } = await this.#send("probe", netns, proto, source, destination, port, count, timeoutMs);
     return reply.outcomes ?? {};
+  }
+
+  /** One request from a namespace. */
+  async http(netns: string, url: URL, timeoutMs: number): Promise<HttpAnswer> {
+    const { hostname, port, pathname } = url;
+    const ip = hostname.replace(/^\[|\]$/g, "");
+    const { reply } = await this.#send("http", netns, ip, port === "" ? 80 : port, pathname, timeoutMs);
+    return { status: reply.status ?? 0, body: reply.body ?? "" };
   }
 
   /** Ends the tool; its sockets go with it. */

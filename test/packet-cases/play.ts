@@ -11,7 +11,7 @@ import { AgentUnderTest } from "./agent.ts";
 import type { Case, CaseFile, Expectation, Mode, Protocol } from "./case-file.ts";
 import { expectationText, judge, outcomesText } from "./judge.ts";
 import { NetProbe, type Outcomes } from "./netprobe.ts";
-import { PATIENCE } from "./patience.ts";
+import { PATIENCE, STRETCH } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
 import { tracedFailure } from "./traced.ts";
 
@@ -21,7 +21,7 @@ const SIDE_BY_SIDE = PATIENCE > 1 ? 4 : Number.POSITIVE_INFINITY;
 const ATTEMPTS = { several: 240, severalRaw: 64, one: 24, none: 6 };
 const ANSWER_TIMEOUT_MS = 3_000 * PATIENCE;
 /** How long nothing may come back for a packet that must be dropped: covers a TCP client's first repetition. */
-const SILENCE_MS = 1_500 * Math.min(2, PATIENCE);
+const SILENCE_MS = 1_500 * Math.min(2, STRETCH);
 /** Addresses that no case uses, answered beyond the node. */
 const CONTROL = { ip: "198.51.100.77", ip6: "2001:db8:fd::77", port: 64_999 };
 

@@ -21,13 +21,15 @@ import type {
 } from "./case-file.ts";
 import { MODES, readCaseFile } from "./case-file.ts";
 import { answersIn } from "./judge.ts";
-import { NetProbe } from "./netprobe.ts";
+import { type HttpAnswer, NetProbe } from "./netprobe.ts";
 import type { NodeFields } from "./objects.ts";
+import { PATIENCE } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
 
 const FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 const TOOL = join(import.meta.dirname, "flow-tool.ts");
 const POLL_MS = 20;
+const CONNECT_MS = 2_000 * PATIENCE;
 
 /** Mode under test: NODEPLANE_TEST_MODE, nftables if it is not set. */
 export function modeUnderTest(): Mode {
@@ -44,17 +46,18 @@ export function variantUnderTest(): IptablesVariant | undefined {
   throw new Error("NODEPLANE_TEST_VARIANT must be legacy or nft");
 }
 
-/** Waits until `check` returns something. @throws after `timeoutMs` */
+/** Waits until `check` returns something. @throws after `timeoutMs`, later where the machine is slow */
 export async function eventually<T>(
   what: string,
   timeoutMs: number,
   check: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
+  const limitMs = timeoutMs * PATIENCE;
+  const deadline = Date.now() + limitMs;
   for (;;) {
     const result = await check();
     if (result !== undefined && result !== false) return result;
-    if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
     await sleep(POLL_MS);
   }
 }
@@ -214,7 +217,7 @@ export class Scene {
       destination,
       port,
       count,
-      timeoutMs: 2000,
+      timeoutMs: CONNECT_MS,
     });
     const answers = answersIn(outcomes);
     const counts = new Map<string, number>();
@@ -225,6 +228,11 @@ export class Scene {
       clients: [...new Set(answers.map(({ peer }) => peer))].sort(),
       others: Object.keys(outcomes).filter((outcome) => !outcome.startsWith("answer backend ")),
     };
+  }
+
+  /** One HTTP request from the namespace of a role. */
+  get(role: string, url: string): Promise<HttpAnswer> {
+    return this.probe.http(this.network.netns(role), new URL(url), CONNECT_MS);
   }
 
   endFlows(): void {

@@ -44,8 +44,8 @@ suite("stateful: what the agent writes", () => {
     return result.stdout;
   };
   const reaches = async () => (await scene.connect("pod", "172.30.0.41", 80, 4)).others.length === 0;
-  const repairs = (): number => {
-    const text = inNode("curl", ["-s", "http://127.0.0.1:10249/metrics"]);
+  const repairs = async (): Promise<number> => {
+    const { body: text } = await scene.get("node", "http://127.0.0.1:10249/metrics");
     const found = /^nodeplane_repairs_total\{ip_family="IPv4"\} (\d+)$/m.exec(text);
     assert.ok(found !== null, text);
     return Number(found[1]);
@@ -78,7 +78,7 @@ suite("stateful: what the agent writes", () => {
 
   test("rules-flushed", async (t) => {
     assert.ok(await reaches());
-    const before = repairs();
+    const before = await repairs();
     inNode("nft", ["flush", "ruleset"]);
     if (MODE === "ipvs") {
       inNode("ipvsadm", ["-C"]);
@@ -97,7 +97,7 @@ suite("stateful: what the agent writes", () => {
     const started = Date.now();
     await eventually("rules are back", 20_000, reaches);
     t.diagnostic(`back after ${Date.now() - started} ms`);
-    assert.ok(repairs() > before, "nodeplane_repairs_total counts it");
+    assert.ok((await repairs()) > before, "nodeplane_repairs_total counts it");
   });
 
   test("partial-sync", async () => {

@@ -7,9 +7,10 @@ import { once } from "node:events";
 import { after, before, beforeEach, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureService } from "../packet-cases/case-file.ts";
+import { STRETCH } from "../packet-cases/patience.ts";
 import { eventually, modeUnderTest, Scene, variantUnderTest, withEndpoints } from "../packet-cases/scene.ts";
 
-const SYNC_PERIOD_MS = 1_000;
+const SYNC_PERIOD_MS = 1_000 * STRETCH;
 const TAINT = "ToBeDeletedByClusterAutoscaler";
 /** An agent that was kept from writing tries again after at most this; a command waits 5 s for its lock. */
 const RECOVERS_MS = 30_000;
@@ -21,11 +22,7 @@ interface Answer {
 
 /** One request from the node itself; status 0 when nobody listens. */
 async function request(scene: Scene, address: string): Promise<Answer> {
-  const flow = await scene.flow("node", "http", `http://${address}`);
-  const [line = ""] = flow.lines;
-  const status = Number.parseInt(line, 10);
-  if (Number.isNaN(status)) return { status: 0, body: {} };
-  const text = line.slice(4);
+  const { status, body: text } = await scene.get("node", `http://${address}`);
   return { status, body: text.startsWith("{") ? (JSON.parse(text) as Answer["body"]) : {} };
 }
 

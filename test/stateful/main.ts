@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { PATIENCE } from "../packet-cases/patience.ts";
 
 const CASES = join(import.meta.dirname, "../cases/packet-cases.yaml");
 const MODES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -34,7 +35,12 @@ function readCases(): readonly StatefulCase[] {
 /** @returns what the test files say in a mode, in TAP */
 function runTests(env: Readonly<Record<string, string>>): Promise<string> {
   const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith(".test.ts"));
-  const flags = ["--test", "--test-reporter=tap", "--test-concurrency=2", "--test-timeout=600000"];
+  const flags = [
+    "--test",
+    "--test-reporter=tap",
+    "--test-concurrency=2",
+    `--test-timeout=${600_000 * PATIENCE}`,
+  ];
   const child = spawn(
     process.execPath,
     [...flags, ...files.sort().map((name) => join(import.meta.dirname, name))],

@@ -20,7 +20,7 @@ kernel/drivers/net/virtio_net.ko kernel/drivers/net/net_failover.ko kernel/drive
 kernel/drivers/net/wireguard kernel/drivers/net/tun.ko kernel/fs/overlayfs kernel/fs/fuse kernel/net/core/failover.ko"
 
 if ! command -v qemu-system-x86_64 >/dev/null || ! command -v mke2fs >/dev/null; then
-  say "installing qemu-system-x86 and e2fsprogs"
+  say "installing qemu-system-x86 and e2fsprogs (the processor is emulated: neither /dev/kvm nor any other device is needed)"
   log=$(mktemp)
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends qemu-system-x86 e2fsprogs >"$log" 2>&1 ||
     { tail -5 "$log" >&2; rm -f "$log"; exit 1; }
@@ -127,7 +127,7 @@ chroot "$root" depmod "$version"
 # The initrd: busybox, the modules that make the root readable, and init.sh.
 install -D -m 755 "$root/bin/busybox" "$work/initrd/bin/busybox"
 install -m 755 "$here/init.sh" "$work/initrd/init"
-mkdir -p "$work/initrd/modules" "$work/initrd/dev" "$work/initrd/proc" "$work/initrd/base" "$work/initrd/project" "$work/initrd/scratch" "$work/initrd/root"
+mkdir -p "$work/initrd/modules" "$work/initrd/dev" "$work/initrd/proc" "$work/initrd/base" "$work/initrd/project" "$work/initrd/scratch" "$work/initrd/system"
 mkdir -p "$root/tmp/all/lib/modules"
 cp -R "$from" "$root/tmp/all/lib/modules/"
 chroot "$root" depmod -b /tmp/all "$version"

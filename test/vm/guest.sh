@@ -15,6 +15,10 @@ ln -sfn fd/1 /dev/stdout
 ln -sfn fd/2 /dev/stderr
 hostname guest
 ip link set lo up
+# A machine with so little memory tracks 8,192 connections at most, and forgets those that are just being made when there are more.
+modprobe nf_conntrack
+echo 65536 >/sys/module/nf_conntrack/parameters/hashsize
+echo 262144 >/proc/sys/net/netfilter/nf_conntrack_max
 # shellcheck source=/dev/null
 . /vm/environment
 if [ -n "${VM_ADDRESS:-}" ]; then

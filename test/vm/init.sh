@@ -11,7 +11,7 @@ mount -t ext4 -o ro /dev/vda /base
 mount -t ext4 -o ro /dev/vdb /project
 mount -t tmpfs -o size=75% scratch /scratch
 mkdir /scratch/upper /scratch/work
-mount -t overlay -o lowerdir=/project:/base,upperdir=/scratch/upper,workdir=/scratch/work root /root
-tar -x -f /dev/vdc -C /root
-mount --move /dev /root/dev
-exec switch_root /root /usr/sbin/vm-guest
+mount -t overlay -o lowerdir=/project:/base,upperdir=/scratch/upper,workdir=/scratch/work root /system
+tar -x -f /dev/vdc -C /system
+mount --move /dev /system/dev
+exec switch_root /system /usr/sbin/vm-guest

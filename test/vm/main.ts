@@ -29,7 +29,7 @@ function say(text: string): void {
 
 /** Options stand before the command; everything from the command on is the guest's. */
 function parseCall(args: readonly string[]): Call {
-  const limits = { guests: [1, MAX_GUESTS], timeout: [1, 7200], memory: [256, 8192] } as const;
+  const limits = { guests: [1, MAX_GUESTS], timeout: [1, 21_600], memory: [256, 8192] } as const;
   const given = { guests: 1, timeout: 1800, memory: 1024 };
   let at = 0;
   for (; args[at]?.startsWith("--") === true; at += 2) {
@@ -104,7 +104,7 @@ async function runGuests(call: Call, signal: AbortSignal): Promise<number> {
         environment: {
           PATH: `${join(ROOT, "node_modules/node/bin")}:${join(ROOT, "bin")}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin`,
           VM_GUEST: String(index),
-          NODEPLANE_TEST_PATIENCE: "4",
+          NODEPLANE_TEST_PATIENCE: "20",
           // Compiling is what an emulated processor does worst; programs are started again and again.
           NODE_COMPILE_CACHE: "/tmp/compile-cache",
           ...(alone ? {} : { VM_ADDRESS: network.address }),

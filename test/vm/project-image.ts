@@ -56,8 +56,7 @@ function link(from: string, to: string): void {
   execFileSync("cp", ["-Rl", from, to]);
 }
 
-function layOut(tree: string): void {
-  const bundle = join(ROOT, "dist/nodeplane");
+function layOut(tree: string, bundle: string): void {
   for (const name of readdirSync(bundle)) link(join(bundle, name), join(tree, name));
   for (const part of PARTS) if (existsSync(join(ROOT, part))) link(join(ROOT, part), join(tree, part));
   // Without it bin/nodeplane starts the bundle, as on a machine that has only the package.
@@ -84,16 +83,18 @@ export function projectImage(say: (text: string) => void): string {
   const image = join(CACHE, `project-${contentHash()}.ext4`);
   if (existsSync(image)) return image;
   say("making the bundle and the image of the project");
-  execFileSync(process.execPath, [join(ROOT, "packaging/bundle.ts")], {
-    stdio: ["ignore", "ignore", "inherit"],
-  });
   mkdirSync(CACHE, { recursive: true });
   const work = mkdtempSync(join(CACHE, "work."));
   try {
+    // Not into dist, which somebody may be running just now.
+    const bundle = join(work, "bundle");
+    execFileSync(process.execPath, [join(ROOT, "packaging/bundle.ts"), bundle], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
     const files = join(work, "files");
     const tree = join(files, ROOT);
     mkdirSync(tree, { recursive: true });
-    layOut(tree);
+    layOut(tree, bundle);
     const mebibytes = Number(execFileSync("du", ["-sm", files], { encoding: "utf8" }).split("\t")[0]);
     const target = join(work, "image");
     const options = ["-q", "-t", "ext4", "-O", "^has_journal", "-N", "40000", "-L", "project"];

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What `npm test` plays on the stock kernel, inside one guest: drivers, the agent and the first packet cases of ipvs mode, for which
-# other kernels lack ip_vs. Everything is played by `npm run test:vm`.
+# The stage `vm` of test/all.sh, inside one guest: drivers, the agent and packet cases of ipvs mode, for which other kernels lack
+# ip_vs. Everything, and the other modes, are played by `npm run test:vm`.
 set -u
 cd "$(dirname "$0")/../.."
 status=0
@@ -17,6 +17,7 @@ export NODEPLANE_TEST_SIZE=200
 say "the agent in ipvs mode, with connections"
 inside test/kernel/ipvs-agent.test.ts
 say "packet cases, mode ipvs"
-node test/packet-cases/main.ts --mode ipvs --only cip-,noep- || status=1
+modprobe sctp
+NODEPLANE_TEST_SCTP=sockets node test/packet-cases/main.ts --mode ipvs || status=1
 say "end"
 exit $status

@@ -2,11 +2,13 @@
 //   listen ID NETNS TCP|UDP|SCTP IP PORT LABEL
 //   close ID
 //   probe ID NETNS TCP|UDP|SCTP|ICMP SOURCE|- DESTINATION PORT COUNT TIMEOUT_MS
-// Each command is answered by one line "ID {…}": {"ok":true}, {"error":"…"} or {"outcomes":{"…":N}}. Probes run side by
-// side. Ends with its input.
+//   http ID NETNS IP PORT PATH TIMEOUT_MS
+// Each command is answered by one line "ID {…}": {"ok":true}, {"error":"…"}, {"outcomes":{"…":N}} or
+// {"status":N,"body":"…"}. Probes and requests run side by side. Ends with its input.
 #include <iostream>
 #include <sstream>
 
+#include "http.hpp"
 #include "listeners.hpp"
 #include "probes.hpp"
 
@@ -22,8 +24,10 @@ void reply(const std::string& id, const std::string& json) {
 std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
-    if (c == '"' || c == '\\' || static_cast<unsigned char>(c) < 32) out += '?';
-    else out += c;
+    if (c == '"' || c == '\\') out += '\\';
+    if (static_cast<unsigned char>(c) >= 32) out += c;
+    else if (c == '\n') out += "\\n";
+    else out += '?';
   }
   return out + "\"";
 }
@@ -81,6 +85,17 @@ int main() {
         if (!words) throw std::runtime_error("bad command");
         probe.proto = netprobe::proto_of(proto);
         in_namespace(id, netns, [probe] { return outcomes_json(netprobe::Prober(probe).run()); }).detach();
+      } else if (verb == "http") {
+        std::string ip;
+        std::string path;
+        unsigned port = 0;
+        int timeout_ms = 0;
+        words >> netns >> ip >> port >> path >> timeout_ms;
+        if (!words) throw std::runtime_error("bad command");
+        in_namespace(id, netns, [=] {
+          const auto [status, body] = netprobe::http_get(ip, port, path, timeout_ms);
+          return "{\"status\":" + std::to_string(status) + ",\"body\":" + quoted(body) + "}";
+        }).detach();
       } else {
         throw std::runtime_error("unknown command " + verb);
       }
