@@ -113,10 +113,11 @@ export abstract class ModeReconciler implements KernelReconciler {
     return this.planner.serviceRanges(family);
   }
 
-  /** Notes and logs why nothing could be written. */
+  /** Notes and logs why nothing could be written. From now on something is pending, also when no change asked for it. */
   protected failed(error: unknown, fields: Readonly<Record<string, unknown>> = {}): void {
     const message = error instanceof Error ? error.message : String(error);
     this.progress.failed(message);
+    this.progress.started();
     this.log("error", message, { ...fields, retryMs: this.retryDelay.ms });
   }
 

@@ -47,7 +47,7 @@ function pickyWorld() {
     onProblems: (list: readonly ObjectProblem[]) => void problems.push(list),
   };
   world.start(options);
-  return { world, ip, options, programmed, problems };
+  return { world, ip, kernel, options, programmed, problems };
 }
 
 const unit = (i: number) => [
@@ -121,6 +121,23 @@ suite("reconciler", () => {
     await world.settle();
     assert.equal(frontends(ip), 2);
     assert.equal(world.reconciler.status().revision, "2");
+    assert.equal(world.reconciler.status().pendingSinceMs, undefined);
+  });
+
+  test("a table that somebody else keeps is pending until it is ours again, without any change", async () => {
+    const { world, ip, kernel } = pickyWorld();
+    await world.snapshot(unit(1));
+    world.clock.advance(5_000);
+    ip.isBroken = true;
+    kernel.flush();
+    await Promise.resolve();
+    world.clock.advance(1_000);
+    await world.settle();
+    assert.notEqual(world.reconciler.status().pendingSinceMs, undefined);
+    ip.isBroken = false;
+    world.clock.advance(5_000);
+    await world.settle();
+    assert.equal(frontends(ip), 1);
     assert.equal(world.reconciler.status().pendingSinceMs, undefined);
   });
 
