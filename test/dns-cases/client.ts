@@ -5,6 +5,7 @@ import { OPCODE, parseClass, parseType } from "../../src/codec/dns/constants.ts"
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import type { DnsMessage } from "../../src/codec/dns/message.ts";
+import { framed, readFrames } from "../support/dns-stream.ts";
 import type { CaseEdns, DnsCase } from "./case-file.ts";
 
 export type Transport = "udp" | "tcp";
@@ -105,7 +106,6 @@ function askTcp(
     const socket = connect(port, "127.0.0.1");
     const messages: DnsMessage[] = [];
     let bytes = 0;
-    let buffer: Buffer = Buffer.alloc(0);
     const end = (): void => {
       clearTimeout(timer);
       socket.destroy();
@@ -114,25 +114,16 @@ function askTcp(
     const timer = setTimeout(end, waitMs);
     socket.on("error", reject);
     socket.on("close", end);
-    socket.on("connect", () => {
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(packet.length);
-      socket.write(Buffer.concat([length, packet]));
-    });
-    socket.on("data", (chunk: Buffer) => {
-      buffer = Buffer.concat([buffer, chunk]);
-      while (buffer.length >= 2 && buffer.length >= 2 + buffer.readUInt16BE(0)) {
-        const stop = 2 + buffer.readUInt16BE(0);
-        const decoded = decodeMessage(buffer.subarray(2, stop));
-        bytes += stop - 2;
-        buffer = buffer.subarray(stop);
-        if (decoded.kind !== "message") {
-          reject(new Error(`unreadable reply: ${decoded.reason}`));
-          return;
-        }
-        messages.push(decoded.message);
-        if (!isTransfer || isComplete(messages)) end();
+    socket.on("connect", () => socket.write(framed(packet)));
+    readFrames(socket, (message) => {
+      const decoded = decodeMessage(message);
+      bytes += message.length;
+      if (decoded.kind !== "message") {
+        reject(new Error(`unreadable reply: ${decoded.reason}`));
+        return;
       }
+      messages.push(decoded.message);
+      if (!isTransfer || isComplete(messages)) end();
     });
   });
 }

@@ -1,13 +1,13 @@
 /** A resolver that knows exactly the records given: any other name is NXDOMAIN, a known name without the type is empty. */
 import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { createServer } from "node:net";
 import { CLASS, parseType, RCODE, TYPE } from "../../src/codec/dns/constants.ts";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import type { ResourceRecord } from "../../src/codec/dns/message.ts";
 import { parseData, splitWords } from "../../src/codec/dns/text.ts";
-import { withFreePort } from "../support/free-port.ts";
+import { framed, readFrames } from "../support/dns-stream.ts";
+import { listenOnBoth } from "../support/listen-both.ts";
 import type { CaseRecord } from "./case-file.ts";
 
 export interface UpstreamStub {
@@ -24,10 +24,6 @@ export function toRecord(entry: CaseRecord): ResourceRecord {
 }
 
 export async function startUpstream(content: readonly CaseRecord[]): Promise<UpstreamStub> {
-  return await withFreePort((port) => startOn(port, content));
-}
-
-async function startOn(port: number, content: readonly CaseRecord[]): Promise<UpstreamStub> {
   const records = content.map(toRecord);
   const udp = createSocket("udp4");
   udp.on("message", (packet, remote) => {
@@ -35,34 +31,19 @@ async function startOn(port: number, content: readonly CaseRecord[]): Promise<Up
     if (reply !== undefined) udp.send(reply, remote.port, remote.address);
   });
   const tcp = createServer((socket) => {
-    let buffer: Buffer = Buffer.alloc(0);
     socket.on("error", () => socket.destroy());
-    socket.on("data", (chunk: Buffer) => {
-      buffer = Buffer.concat([buffer, chunk]);
-      while (buffer.length >= 2 && buffer.length >= 2 + buffer.readUInt16BE(0)) {
-        const end = 2 + buffer.readUInt16BE(0);
-        const reply = answer(records, buffer.subarray(2, end));
-        buffer = buffer.subarray(end);
-        if (reply === undefined) continue;
-        const length = Buffer.alloc(2);
-        length.writeUInt16BE(reply.length);
-        socket.write(Buffer.concat([length, reply]));
-      }
+    readFrames(socket, (message) => {
+      const reply = answer(records, message);
+      if (reply !== undefined) socket.write(framed(reply));
     });
   });
-  const close = (): void => {
-    udp.close();
-    tcp.close();
+  return {
+    port: await listenOnBoth(udp, tcp),
+    close: () => {
+      udp.close();
+      tcp.close();
+    },
   };
-  try {
-    await once(tcp.listen(port, "127.0.0.1"), "listening");
-    udp.bind(port, "127.0.0.1");
-    await once(udp, "listening");
-  } catch (error) {
-    close();
-    throw error;
-  }
-  return { port, close };
 }
 
 function answer(records: readonly ResourceRecord[], packet: Uint8Array): Buffer | undefined {

@@ -1,11 +1,13 @@
 /** Asks a resolver on loopback one question of a Corefile case, and writes down what came as text that can be compared. */
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { formatRcode, formatType, parseType } from "../../src/codec/dns/constants.ts";
+import { formatRcode, formatType } from "../../src/codec/dns/constants.ts";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import type { DnsMessage, ResourceRecord } from "../../src/codec/dns/message.ts";
 import { formatData } from "../../src/codec/dns/text.ts";
+import { queryMessage } from "../support/dns-query.ts";
+import { framed, readFrames } from "../support/dns-stream.ts";
 
 const TIMEOUT_MS = 8_000;
 const SILENCE_MS = 1_500;
@@ -50,27 +52,13 @@ export async function askText(question: string, port: number): Promise<string> {
   ].join("\n");
 }
 
-function encode(name: string, typeText: string, flags: readonly string[]): Buffer {
-  const type = parseType(typeText);
-  if (type === undefined) throw new Error(`unknown type ${typeText}`);
+function encode(name: string, type: string, flags: readonly string[]): Buffer {
   nextId = (nextId % 65_000) + 1;
   const options = flags.includes("+nsid") ? [{ code: NSID, bytes: new Uint8Array() }] : [];
   const dnssecOk = flags.includes("+do");
   return encodeMessage({
+    ...queryMessage(name.endsWith(".") ? name : `${name}.`, type),
     id: nextId,
-    isResponse: false,
-    opcode: 0,
-    authoritative: false,
-    truncated: false,
-    recursionDesired: true,
-    recursionAvailable: false,
-    authenticData: false,
-    checkingDisabled: false,
-    rcode: 0,
-    questions: [{ name: name.endsWith(".") ? name : `${name}.`, type, class: 1 }],
-    answers: [],
-    authorities: [],
-    additionals: [],
     ...(flags.includes("+noedns") ? {} : { edns: { udpBytes: 1232, version: 0, dnssecOk, options } }),
   });
 }
@@ -107,29 +95,19 @@ function overTcp(
   return new Promise((resolve, reject) => {
     const socket = connect({ port, host: "127.0.0.1", localAddress: source });
     const replies: DnsMessage[] = [];
-    let buffer: Buffer = Buffer.alloc(0);
     const timer = setTimeout(() => socket.destroy(), TIMEOUT_MS);
     socket.on("error", reject);
     socket.on("close", () => {
       clearTimeout(timer);
       resolve(replies);
     });
-    socket.on("connect", () => {
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(packet.length);
-      socket.write(Buffer.concat([length, packet]));
-    });
-    socket.on("data", (chunk: Buffer) => {
-      buffer = Buffer.concat([buffer, chunk]);
-      while (buffer.length >= 2 && buffer.length >= 2 + buffer.readUInt16BE(0)) {
-        const end = 2 + buffer.readUInt16BE(0);
-        replies.push(read(buffer.subarray(2, end)));
-        buffer = buffer.subarray(end);
-        const records = replies.flatMap((reply) => reply.answers);
-        const isWhole =
-          replies.some((reply) => reply.rcode !== 0) || records.filter((r) => r.type === 6).length > 1;
-        if (!isTransfer || isWhole) socket.destroy();
-      }
+    socket.on("connect", () => socket.write(framed(packet)));
+    readFrames(socket, (message) => {
+      replies.push(read(message));
+      const records = replies.flatMap((reply) => reply.answers);
+      const isWhole =
+        replies.some((reply) => reply.rcode !== 0) || records.filter((r) => r.type === 6).length > 1;
+      if (!isTransfer || isWhole) socket.destroy();
     });
   });
 }

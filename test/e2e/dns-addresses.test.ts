@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { until } from "../support/until.ts";
 
 const root = join(import.meta.dirname, "../..");
 let namespace = "";
@@ -112,12 +113,4 @@ for (const engine of ["on", "off"]) {
       );
     });
   });
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000;
-  while (!isTrue()) {
-    if (performance.now() > end) throw new Error("it did not happen within 20 seconds");
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

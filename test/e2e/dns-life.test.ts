@@ -10,12 +10,15 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, suite, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { decodeMessage } from "../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../src/codec/dns/encode.ts";
 import { type ResolverProcess, startResolver } from "../dns-cases/resolver-process.ts";
 import { askText } from "../dns-corefiles/ask.ts";
+import { queryMessage } from "../support/dns-query.ts";
+import { framed, readFrames } from "../support/dns-stream.ts";
 import { withFreePort } from "../support/free-port.ts";
-import { queryMessage } from "../unit/dns/support.ts";
+import { until } from "../support/until.ts";
 
 const root = join(import.meta.dirname, "../..");
 const main = join(root, "src/bin/nodeplane.ts");
@@ -217,41 +220,19 @@ class Datagrams {
 
 class Stream {
   readonly #socket;
-  #buffer: Buffer = Buffer.alloc(0);
   replies = 0;
 
   constructor(port: number) {
     this.#socket = connect(port, "127.0.0.1");
     this.#socket.on("error", () => undefined);
-    this.#socket.on("data", (chunk: Buffer) => {
-      this.#buffer = Buffer.concat([this.#buffer, chunk]);
-      while (this.#buffer.length >= 2 && this.#buffer.length >= 2 + this.#buffer.readUInt16BE(0)) {
-        this.replies++;
-        this.#buffer = this.#buffer.subarray(2 + this.#buffer.readUInt16BE(0));
-      }
-    });
+    readFrames(this.#socket, () => this.replies++);
   }
 
   send(name: string): void {
-    const bytes = encodeMessage(queryMessage(name));
-    const length = Buffer.alloc(2);
-    length.writeUInt16BE(bytes.length);
-    this.#socket.write(Buffer.concat([length, bytes]));
+    this.#socket.write(framed(encodeMessage(queryMessage(name))));
   }
 
   close(): void {
     this.#socket.destroy();
-  }
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 45_000;
-  while (!(await isTrue())) {
-    if (performance.now() > end) throw new Error("it did not happen within 45 seconds");
-    await sleep(50);
   }
 }

@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { until } from "../support/until.ts";
 import { type Daemon, hasProgram, NameMachine, NEIGHBOUR } from "./support/name-machine.ts";
 
 const ZONE = [
@@ -134,11 +135,3 @@ suite("a real upstream", { skip: !hasProgram("unbound") && "unbound is not insta
     await stop(resolver);
   });
 });
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 30_000;
-  while (!(await isTrue())) {
-    if (performance.now() > end) throw new Error("it did not happen within 30 seconds");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

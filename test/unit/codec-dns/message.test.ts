@@ -12,6 +12,7 @@ import { type DnsMessage, dataKind, type ResourceRecord } from "../../../src/cod
 import { escapeOctet, labelsOf, parseName } from "../../../src/codec/dns/name.ts";
 import { formatData, parseData, splitWords } from "../../../src/codec/dns/text.ts";
 import { ipFromBytes, ipToBytes } from "../../../src/model/ip.ts";
+import { queryMessage } from "../../support/dns-query.ts";
 
 const corpus = join(import.meta.dirname, "corpus");
 
@@ -159,29 +160,10 @@ test("names repeat as pointers: 64 addresses of one name take 16 octets each", (
     ttl: 5,
     data: { kind: "address", address: ipFromBytes(Uint8Array.of(10, 0, 0, i)) ?? assert.fail() } as const,
   }));
-  const empty = decoded(encodeMessage(query(owner)));
+  const empty = decoded(encodeMessage(queryMessage(owner)));
   const bytes = encodeMessage({ ...empty, isResponse: true, answers });
   assert.equal(bytes.length, 12 + owner.length + 1 + 4 + 64 * 16);
 });
-
-function query(owner: string): DnsMessage {
-  return {
-    id: 1,
-    isResponse: false,
-    opcode: 0,
-    authoritative: false,
-    truncated: false,
-    recursionDesired: true,
-    recursionAvailable: false,
-    authenticData: false,
-    checkingDisabled: false,
-    rcode: 0,
-    questions: [{ name: owner, type: TYPE.A, class: CLASS.IN }],
-    answers: [],
-    authorities: [],
-    additionals: [],
-  };
-}
 
 const malformed: readonly { name: string; hex: string }[] = [
   { name: "pointer to itself", hex: "0001010000010000000000000c00c00010001".replace("0c00c", "c00c") },

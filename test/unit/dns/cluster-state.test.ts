@@ -14,52 +14,20 @@ import {
   keyOf,
   type Service,
 } from "../../../src/model/objects.ts";
-
-const meta = (namespace: string, name: string) => ({
-  namespace,
-  name,
-  uid: "",
-  creationTimestampMs: 0,
-  labels: {},
-  annotations: {},
-});
+import { endpoint, meta, service as serviceOf, slice as sliceOf } from "../../support/objects.ts";
 
 const ip = (n: number): IpAddress => parseIp(`10.0.0.${n}`) ?? assert.fail();
 
-function service(name: string, address: number): Service {
-  return {
-    kind: "Service",
-    meta: meta("ns", name),
-    type: "ClusterIP",
+const service = (name: string, address: number): Service =>
+  serviceOf(`ns/${name}`, {
     headless: address === 0,
     clusterIPs: address === 0 ? [] : [ip(address)],
-    externalIPs: [],
-    loadBalancerIngress: [],
-    loadBalancerSourceRanges: [],
     ports: [],
-    internalTrafficPolicy: "Cluster",
-    externalTrafficPolicy: "Cluster",
-    healthCheckNodePort: 0,
-    sessionAffinity: "None",
-    affinityTimeoutSeconds: 0,
-    publishNotReadyAddresses: false,
-  };
-}
+  });
 
 function slice(name: string, serviceName: string, addresses: readonly number[]): EndpointSlice {
-  return {
-    kind: "EndpointSlice",
-    meta: meta("ns", name),
-    serviceName,
-    addressType: "IPv4",
-    ports: [],
-    endpoints: addresses.map((n) => ({
-      addresses: [ip(n)],
-      ready: n % 5 !== 0,
-      serving: true,
-      terminating: false,
-    })),
-  };
+  const endpoints = addresses.map((n) => endpoint(ip(n), { ready: n % 5 !== 0 }));
+  return { ...sliceOf(`ns/${serviceName}`, endpoints, { ports: [] }), meta: meta("ns", name) };
 }
 
 const batch = (snapshot: boolean): FeedBatch => ({ revision: 1n, snapshot, origin: "live", changedAtMs: 0 });

@@ -6,7 +6,8 @@ import type { DnsMessage, EdnsOption } from "../../../src/codec/dns/message.ts";
 import type { Client } from "../../../src/dns/query.ts";
 import { ServerCookies } from "../../../src/dns/server/cookies.ts";
 import { sipHash24 } from "../../../src/dns/server/siphash.ts";
-import { queryMessage, type TestResolver, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { type TestResolver, testResolver } from "./support.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 

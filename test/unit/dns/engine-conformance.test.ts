@@ -8,8 +8,8 @@ import type { DnsMessage } from "../../../src/codec/dns/message.ts";
 import type { EngineAnswer, UdpEngine } from "../../../src/drivers/udp-engine/driver.ts";
 import { FakeUdpEngine } from "../../../src/drivers/udp-engine/fake.ts";
 import { openUdpEngine } from "../../../src/drivers/udp-engine/index.ts";
+import { queryMessage } from "../../support/dns-query.ts";
 import { withFreePort } from "../../support/free-port.ts";
-import { queryMessage } from "./support.ts";
 
 interface Subject {
   readonly engine: UdpEngine;

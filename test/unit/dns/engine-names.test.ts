@@ -15,9 +15,10 @@ import { DnsEngine } from "../../../src/dns/engine/engine.ts";
 import { buildInstance } from "../../../src/dns/server/instance.ts";
 import { Responder } from "../../../src/dns/server/responder.ts";
 import { openUdpEngine, type UdpEngine } from "../../../src/drivers/udp-engine/index.ts";
+import { queryMessage } from "../../support/dns-query.ts";
 import { freePort } from "../../support/free-port.ts";
 import { ADDRESSES, changeCluster, commit, NAMESPACES, randomFrom, SERVICES } from "./random-cluster.ts";
-import { parse, queryMessage, testRuntime } from "./support.ts";
+import { parse, testRuntime } from "./support.ts";
 
 const OPTIONS: readonly string[] = [
   "",

@@ -13,8 +13,15 @@ import { buildInstance } from "../../../src/dns/server/instance.ts";
 import { Responder } from "../../../src/dns/server/responder.ts";
 import { FakeUdpEngine } from "../../../src/drivers/udp-engine/fake.ts";
 import type { FeedObject } from "../../../src/model/objects.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import {
+  meta as metaOf,
+  type ServiceFields,
+  service as serviceOf,
+  slice as sliceOf,
+} from "../../support/objects.ts";
 import { commit, randomFrom } from "./random-cluster.ts";
-import { parse, queryMessage, testRuntime } from "./support.ts";
+import { parse, testRuntime } from "./support.ts";
 
 const COREFILE = `.:53 {
   errors
@@ -24,44 +31,14 @@ const COREFILE = `.:53 {
   loadbalance
 }
 `;
-const META = { uid: "", creationTimestampMs: 0, labels: {}, annotations: {} };
+const PORTS = [{ name: "http", protocol: "TCP", port: 80, nodePort: 0 }] as const;
+const SLICE_PORTS = [{ name: "http", protocol: "TCP", port: 8080 }] as const;
 
-function service(namespace: string, name: string, change: object): FeedObject {
-  return {
-    kind: "Service",
-    meta: { ...META, namespace, name },
-    type: "ClusterIP",
-    headless: false,
-    clusterIPs: [],
-    externalIPs: [],
-    loadBalancerIngress: [],
-    loadBalancerSourceRanges: [],
-    ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 0 }],
-    internalTrafficPolicy: "Cluster",
-    externalTrafficPolicy: "Cluster",
-    healthCheckNodePort: 0,
-    sessionAffinity: "None",
-    affinityTimeoutSeconds: 0,
-    publishNotReadyAddresses: false,
-    ...change,
-  } as FeedObject;
-}
+const service = (namespace: string, name: string, change: ServiceFields): FeedObject =>
+  serviceOf(`${namespace}/${name}`, { clusterIPs: [], ports: PORTS, ...change });
 
-function slice(namespace: string, name: string, addresses: readonly string[]): FeedObject {
-  return {
-    kind: "EndpointSlice",
-    meta: { ...META, namespace, name: `${name}-1` },
-    serviceName: name,
-    addressType: "IPv4",
-    ports: [{ name: "http", protocol: "TCP", port: 8080 }],
-    endpoints: addresses.map((address) => ({
-      addresses: [address],
-      ready: true,
-      serving: true,
-      terminating: false,
-    })),
-  } as unknown as FeedObject;
-}
+const slice = (namespace: string, name: string, addresses: readonly string[]): FeedObject =>
+  sliceOf(`${namespace}/${name}`, addresses, { ports: SLICE_PORTS });
 
 /** A chain with the fake engine before it, and the same chain alone. */
 function setUp(corefile = COREFILE) {
@@ -182,7 +159,7 @@ function change(cluster: ClusterState, random: (below: number) => number): void 
       else
         cluster.upsert({
           kind: "Namespace",
-          meta: { ...META, namespace: "", name: namespace },
+          meta: { ...metaOf("", namespace) },
         } as FeedObject);
     }
   }

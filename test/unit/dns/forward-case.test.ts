@@ -8,7 +8,10 @@ import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import type { DnsMessage } from "../../../src/codec/dns/message.ts";
 import { mixCase, unmixCase } from "../../../src/dns/plugins/forward/mixed-case.ts";
 import { record } from "../../../src/dns/query.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { framed, readFrames } from "../../support/dns-stream.ts";
+import { listenOnBoth } from "../../support/listen-both.ts";
+import { testResolver } from "./support.ts";
 
 const NAME = "www.long-enough-name.example.org.";
 const A = 1;
@@ -33,17 +36,11 @@ async function upstream(answer: Answer) {
   const tcp = createServer((socket) => {
     sockets.push(socket);
     socket.on("error", () => undefined);
-    socket.on("data", (chunk: Buffer) => {
-      for (const reply of respond(chunk.subarray(2), "tcp")) {
-        const length = Buffer.alloc(2);
-        length.writeUInt16BE(reply.length);
-        socket.write(Buffer.concat([length, reply]));
-      }
+    readFrames(socket, (message) => {
+      for (const reply of respond(message, "tcp")) socket.write(framed(reply));
     });
   });
-  await new Promise<void>((resolve) => udp.bind(0, "127.0.0.1", resolve));
-  const { port } = udp.address();
-  await new Promise<void>((resolve) => tcp.listen(port, "127.0.0.1", resolve));
+  const port = await listenOnBoth(udp, tcp);
   const close = (): void => {
     udp.close();
     tcp.close();

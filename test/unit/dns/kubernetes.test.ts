@@ -8,53 +8,27 @@ import { dashed, undashed } from "../../../src/dns/plugins/kubernetes/cluster-vi
 import { parseLabelSelector } from "../../../src/dns/plugins/kubernetes/label-selector.ts";
 import { parseIp } from "../../../src/model/ip.ts";
 import type { FeedObject } from "../../../src/model/objects.ts";
+import {
+  meta as metaOf,
+  type ServiceFields,
+  service as serviceOf,
+  slice as sliceOf,
+} from "../../support/objects.ts";
 import { type TestResolver, testResolver } from "./support.ts";
 
 const ip = (text: string) => parseIp(text) ?? assert.fail(text);
 const meta = (namespace: string, name: string) => ({
-  namespace,
-  name,
-  uid: "",
-  creationTimestampMs: 0,
+  ...metaOf(namespace, name),
   labels: { kubernetes: "yes" },
-  annotations: {},
 });
-
-function service(name: string, change: object): FeedObject {
-  return {
-    kind: "Service",
-    meta: meta("ns", name),
-    type: "ClusterIP",
-    headless: false,
-    clusterIPs: [],
-    externalIPs: [],
-    loadBalancerIngress: [],
-    loadBalancerSourceRanges: [],
-    ports: [{ name: "HTTP", protocol: "TCP", port: 80, nodePort: 0 }],
-    internalTrafficPolicy: "Cluster",
-    externalTrafficPolicy: "Cluster",
-    healthCheckNodePort: 0,
-    sessionAffinity: "None",
-    affinityTimeoutSeconds: 0,
-    publishNotReadyAddresses: false,
-    ...change,
-  } as FeedObject;
+function service(name: string, change: ServiceFields): FeedObject {
+  const ports = [{ name: "HTTP", protocol: "TCP", port: 80, nodePort: 0 }] as const;
+  return { ...serviceOf(`ns/${name}`, { clusterIPs: [], ports, ...change }), meta: meta("ns", name) };
 }
 
 function endpoints(serviceName: string, addresses: readonly string[]): FeedObject {
-  return {
-    kind: "EndpointSlice",
-    meta: meta("ns", `${serviceName}-1`),
-    serviceName,
-    addressType: "IPv4",
-    ports: [],
-    endpoints: addresses.map((text) => ({
-      addresses: [ip(text)],
-      ready: true,
-      serving: true,
-      terminating: false,
-    })),
-  };
+  const slice = sliceOf(`ns/${serviceName}`, addresses, { addressType: "IPv4", ports: [] });
+  return { ...slice, meta: meta("ns", slice.meta.name) };
 }
 
 function fill(resolver: TestResolver, objects: readonly FeedObject[], isCommitted = true): void {

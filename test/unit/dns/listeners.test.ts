@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { TCP_LIMITS, type TcpLimits } from "../../../src/dns/server/tcp-limits.ts";
 import { TcpListener } from "../../../src/dns/server/tcp-listener.ts";
 import { type Respond, UdpListener } from "../../../src/dns/server/udp-listener.ts";
+import { until } from "../../support/until.ts";
 
 /** Octet 0 of a packet decides: 0 at once, 1 after 50 ms, 2 never a reply; the packet itself is the reply. */
 const respond: Respond = (packet) => {
@@ -128,11 +129,3 @@ test("UDP: queries of one client that wait are limited, those answered at once a
     listener.close();
   }
 });
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const end = performance.now() + 5_000;
-  while (!isTrue()) {
-    if (performance.now() > end) throw new Error("it did not happen within 5 seconds");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

@@ -9,7 +9,8 @@ import { compileExpression } from "../../../src/dns/expression/parser.ts";
 import { QUERY_FUNCTIONS } from "../../../src/dns/expression/query-functions.ts";
 import { embed } from "../../../src/dns/plugins/dns64/setup.ts";
 import { parseCidr, parseIp } from "../../../src/model/ip.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver } from "./support.ts";
 
 const data = (message: DnsMessage | undefined) =>
   (message?.answers ?? []).map((entry) => formatData(entry.data));

@@ -1,6 +1,7 @@
 /** Small clusters that change at random: few names and addresses, so that services share and take them from each other. */
 import type { ClusterState } from "../../../src/dns/cluster/cluster-state.ts";
 import type { FeedObject } from "../../../src/model/objects.ts";
+import { meta as metaOf, type ServiceFields, service } from "../../support/objects.ts";
 
 type Random = (below: number) => number;
 
@@ -8,7 +9,6 @@ export const SERVICES = ["web", "db", "alias"] as const;
 export const NAMESPACES = ["red", "blue"] as const;
 export const ADDRESSES = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::5", "fd00::6"] as const;
 
-const META = { uid: "", creationTimestampMs: 0, annotations: {} };
 const PORTS = [
   { name: "http", protocol: "TCP", port: 80 },
   { name: "dns", protocol: "UDP", port: 53 },
@@ -70,7 +70,7 @@ export function changeCluster(cluster: ClusterState, random: Random): void {
     default: {
       if (random(3) === 0) cluster.remove({ kind: "Namespace", namespace: "", name: namespace });
       const labels = random(2) === 0 ? { tier: "front" } : {};
-      const meta = { ...META, namespace: "", name: namespace, labels };
+      const meta = { ...metaOf("", namespace), labels };
       if (random(3) > 0) cluster.upsert({ kind: "Namespace", meta } as FeedObject);
     }
   }
@@ -89,38 +89,26 @@ function labelsOf(random: Random): Readonly<Record<string, string>> {
 }
 
 function randomService(namespace: string, name: string, random: Random): FeedObject {
-  const base = {
-    kind: "Service",
-    meta: { ...META, namespace, name, labels: labelsOf(random) },
-    type: "ClusterIP",
-    headless: false,
-    clusterIPs: [] as string[],
-    externalIPs: [],
-    loadBalancerIngress: [],
-    loadBalancerSourceRanges: [],
-    ports: some(PORTS, random).map((port) => ({ ...port, nodePort: 0 })),
-    internalTrafficPolicy: "Cluster",
-    externalTrafficPolicy: "Cluster",
-    healthCheckNodePort: 0,
-    sessionAffinity: "None",
-    affinityTimeoutSeconds: 0,
-    publishNotReadyAddresses: false,
-  };
+  const labels = labelsOf(random);
+  const ports = some(PORTS, random).map((port) => ({ ...port, nodePort: 0 }));
+  const made = (fields: ServiceFields): FeedObject => ({
+    ...service(`${namespace}/${name}`, { clusterIPs: [], ports, ...fields }),
+    meta: { ...metaOf(namespace, name), labels },
+  });
   switch (random(4)) {
     case 0:
-      return { ...base, headless: true } as unknown as FeedObject;
+      return made({ headless: true });
     case 1:
-      return { ...base, type: "ExternalName", externalName: pick(TARGETS, random) } as unknown as FeedObject;
+      return made({ type: "ExternalName", externalName: pick(TARGETS, random) });
     default:
-      base.clusterIPs = [`10.96.7.${1 + random(2)}`, ...(random(3) === 0 ? ["fd00::9"] : [])];
-      return base as unknown as FeedObject;
+      return made({ clusterIPs: [`10.96.7.${1 + random(2)}`, ...(random(3) === 0 ? ["fd00::9"] : [])] });
   }
 }
 
 function randomSlice(namespace: string, name: string, random: Random): FeedObject {
   return {
     kind: "EndpointSlice",
-    meta: { ...META, namespace, name: `${name}-${random(2)}`, labels: labelsOf(random) },
+    meta: { ...metaOf(namespace, `${name}-${random(2)}`), labels: labelsOf(random) },
     serviceName: name,
     addressType: "IPv4",
     ports: some(PORTS, random),

@@ -5,7 +5,8 @@ import { CLASS, OPCODE, RCODE, TYPE } from "../../../src/codec/dns/constants.ts"
 import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import { compileChain, NEXT, type Plugin } from "../../../src/dns/plugin.ts";
 import { ownQuery } from "../../../src/dns/query.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver } from "./support.ts";
 
 const resolver = testResolver(".:53 {\n errors\n whoami\n}");
 const edns = (change: object = {}) => ({

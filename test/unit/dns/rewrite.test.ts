@@ -6,7 +6,8 @@ import { decodeMessage } from "../../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import type { DnsMessage, EdnsOption } from "../../../src/codec/dns/message.ts";
 import { formatData } from "../../../src/codec/dns/text.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver } from "./support.ts";
 
 /** What reaches an upstream for a query that carries `options`. */
 async function upstreamSees(

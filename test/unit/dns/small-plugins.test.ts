@@ -9,7 +9,8 @@ import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import type { DnsMessage } from "../../../src/codec/dns/message.ts";
 import { drawFirst, parseWeights } from "../../../src/dns/plugins/loadbalance/weights.ts";
 import { record } from "../../../src/dns/query.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nodeplane-plugins-"));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,5 +1,4 @@
 /** A resolver without sockets: Corefile text to replies, with time and randomness in the test's hands. */
-import { CLASS, parseType } from "../../../src/codec/dns/constants.ts";
 import { decodeMessage } from "../../../src/codec/dns/decode.ts";
 import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import type { DnsMessage } from "../../../src/codec/dns/message.ts";
@@ -10,6 +9,7 @@ import type { Client } from "../../../src/dns/query.ts";
 import type { Runtime } from "../../../src/dns/runtime.ts";
 import { buildInstance, type Instance } from "../../../src/dns/server/instance.ts";
 import { Responder } from "../../../src/dns/server/responder.ts";
+import { queryMessage } from "../../support/dns-query.ts";
 
 export interface TestResolver {
   readonly instance: Instance;
@@ -82,26 +82,5 @@ export function testResolver(corefile: string, runtime = testRuntime()): TestRes
       if (reply === undefined) throw new Error("no reply");
       return reply;
     },
-  };
-}
-
-export function queryMessage(name: string, type = "A"): DnsMessage {
-  const number = parseType(type);
-  if (number === undefined) throw new Error(`unknown type ${type}`);
-  return {
-    id: 77,
-    isResponse: false,
-    opcode: 0,
-    authoritative: false,
-    truncated: false,
-    recursionDesired: true,
-    recursionAvailable: false,
-    authenticData: false,
-    checkingDisabled: false,
-    rcode: 0,
-    questions: [{ name, type: number, class: CLASS.IN }],
-    answers: [],
-    authorities: [],
-    additionals: [],
   };
 }

@@ -5,7 +5,8 @@ import { encodeMessage } from "../../../src/codec/dns/encode.ts";
 import { formatData } from "../../../src/codec/dns/text.ts";
 import { type Data, TemplateError } from "../../../src/dns/plugins/template/go-functions.ts";
 import { compileTemplate } from "../../../src/dns/plugins/template/go-template.ts";
-import { queryMessage, testResolver } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver } from "./support.ts";
 
 const DATA = new Map<string, Data>([
   ["Name", "a.example."],

@@ -10,7 +10,8 @@ import type { DnsMessage, ResourceRecord } from "../../../src/codec/dns/message.
 import { formatData } from "../../../src/codec/dns/text.ts";
 import { parseZoneFile } from "../../../src/codec/dns/zone-file.ts";
 import { parseIp } from "../../../src/model/ip.ts";
-import { queryMessage, testResolver, testRuntime } from "./support.ts";
+import { queryMessage } from "../../support/dns-query.ts";
+import { testResolver, testRuntime } from "./support.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nodeplane-zones-"));
 after(() => rmSync(folder, { recursive: true, force: true }));

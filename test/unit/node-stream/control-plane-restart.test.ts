@@ -10,7 +10,8 @@ import { type Ready, runControlPlane } from "../../../src/control-plane/daemon.t
 import { KINDS } from "../../../src/control-plane/kinds/index.ts";
 import { StreamFeed } from "../../../src/feed/stream/stream-feed.ts";
 import { freePort } from "../../support/free-port.ts";
-import { Recorder, until } from "./stream-fixture.ts";
+import { until } from "../../support/until.ts";
+import { Recorder } from "./stream-fixture.ts";
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 

@@ -4,7 +4,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { MemorySource } from "../../../src/control-plane/node-stream/memory-source.ts";
-import { StreamFixture, service, serviceKey, until } from "./stream-fixture.ts";
+import { until } from "../../support/until.ts";
+import { StreamFixture, service, serviceKey } from "./stream-fixture.ts";
 
 let fixture: StreamFixture;
 beforeEach(async () => {

@@ -6,14 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, suite, test } from "node:test";
 import { decodeObject } from "../../../src/codec/stream/decode-object.ts";
-import {
-  encodeBegin,
-  encodeCommit,
-  encodeRemove,
-  encodeUpsert,
-} from "../../../src/codec/stream/server-message.ts";
 import { DiskStateStore } from "../../../src/feed/stream/disk-state-store.ts";
-import type { FeedObject, ObjectKey } from "../../../src/model/objects.ts";
+import type { FeedObject } from "../../../src/model/objects.ts";
+import { messageGroup } from "./message-group.ts";
 import { service, serviceKey } from "./stream-fixture.ts";
 
 let folder = "";
@@ -27,27 +22,13 @@ afterEach(() => rmSync(folder, { recursive: true }));
 const open = (slack?: number) => new DiskStateStore(folder, (error) => errors.push(error.message), slack);
 const log = () => join(folder, "state.log");
 
-/** One message with a whole group. */
-function group(revision: number, from: number, changes: readonly (FeedObject | ObjectKey)[]): Buffer {
-  const fields = changes.map((change) => ("meta" in change ? encodeUpsert(change) : encodeRemove(change)));
-  const begin = {
-    revision,
-    snapshot: from === 0,
-    authoritative: true,
-    fromRevision: from,
-    changedAtMs: 0,
-    epoch: from === 0 ? "e" : "",
-  };
-  return Buffer.concat([encodeBegin(begin), ...fields, encodeCommit({ revision, leftOut: 0 })]);
-}
-
 async function snapshot(
   store: DiskStateStore,
   revision: number,
   objects: readonly FeedObject[],
 ): Promise<void> {
   await store.beginSnapshot("Service");
-  await store.addToSnapshot(group(revision, 0, objects));
+  await store.addToSnapshot(messageGroup(revision, 0, objects));
   await store.commitSnapshot();
 }
 
@@ -67,9 +48,9 @@ async function writeSample(): Promise<Buffer> {
   const store = open();
   assert.equal(await store.load(), undefined);
   await snapshot(store, 10, [service("a"), service("b"), service("c")]);
-  store.append([group(11, 10, [service("b", "10.96.0.1", "2")])]);
-  store.append([group(12, 11, [serviceKey("a")])]);
-  store.append([group(13, 12, [service("d")])]);
+  store.append([messageGroup(11, 10, [service("b", "10.96.0.1", "2")])]);
+  store.append([messageGroup(12, 11, [serviceKey("a")])]);
+  store.append([messageGroup(13, 12, [service("d")])]);
   await store.close();
   return readFileSync(log());
 }
@@ -98,7 +79,7 @@ suite("state on disk", () => {
         seen.add(kept.revision);
         assert.equal(await contents(store), STATES[kept.revision], `at ${size} bytes`);
         if (size % 16 === 0) {
-          store.append([group(99, kept.revision, [service("z")])]);
+          store.append([messageGroup(99, kept.revision, [service("z")])]);
           assert.equal(await contents(store), `${STATES[kept.revision]} z`, `appended at ${size} bytes`);
         }
       }
@@ -137,7 +118,7 @@ suite("state on disk", () => {
     const store = open();
     await store.load();
     await store.beginSnapshot("Service");
-    const part = group(50, 0, [service("x")]);
+    const part = messageGroup(50, 0, [service("x")]);
     await store.addToSnapshot(part.subarray(0, part.length - 2));
     await store.abortSnapshot();
     assert.equal(await contents(store), STATES[13]);
@@ -164,7 +145,7 @@ suite("state on disk", () => {
         revision % 7 === 0
           ? serviceKey(`s${revision % 20}`)
           : service(`s${revision % 20}`, "10.96.0.1", `-${revision}`);
-      store.append([group(revision, revision - 1, [change])]);
+      store.append([messageGroup(revision, revision - 1, [change])]);
       if (revision % 20 === 0) {
         await contents(store);
         sizes.push(statSync(log()).size);

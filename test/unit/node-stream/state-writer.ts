@@ -1,6 +1,6 @@
 /** A process for the SIGKILL test: writes differences (and now and then a snapshot) as fast as it can until it is killed. */
-import { encodeBegin, encodeCommit, encodeUpsert } from "../../../src/codec/stream/server-message.ts";
 import { DiskStateStore } from "../../../src/feed/stream/disk-state-store.ts";
+import { messageGroup } from "./message-group.ts";
 import { service } from "./stream-fixture.ts";
 
 const store = new DiskStateStore(
@@ -11,21 +11,6 @@ const store = new DiskStateStore(
   3000,
 );
 
-function group(revision: number, from: number, objects: readonly ReturnType<typeof service>[]): Buffer {
-  const begin = {
-    revision,
-    snapshot: from === 0,
-    authoritative: true,
-    fromRevision: from,
-    changedAtMs: 0,
-    epoch: from === 0 ? "e" : "",
-  };
-  return Buffer.concat([
-    encodeBegin(begin),
-    ...objects.map(encodeUpsert),
-    encodeCommit({ revision, leftOut: 0 }),
-  ]);
-}
 /** Object sN is at the newest revision that ends in N. */
 const at = (revision: number) =>
   Array.from({ length: 10 }, (_, digit) => {
@@ -35,7 +20,7 @@ const at = (revision: number) =>
 
 async function putSnapshot(revision: number): Promise<void> {
   await store.beginSnapshot("Service");
-  await store.addToSnapshot(group(revision, 0, at(revision)));
+  await store.addToSnapshot(messageGroup(revision, 0, at(revision)));
   await store.commitSnapshot();
 }
 
@@ -45,7 +30,9 @@ if (kept === undefined) await putSnapshot(revision);
 process.stdout.write("ready\n");
 for (;;) {
   revision++;
-  store.append([group(revision, revision - 1, [service(`s${revision % 10}`, "10.96.0.1", `-${revision}`)])]);
+  store.append([
+    messageGroup(revision, revision - 1, [service(`s${revision % 10}`, "10.96.0.1", `-${revision}`)]),
+  ]);
   if (revision % 500 === 0) await putSnapshot(revision);
   await new Promise((resolve) => setImmediate(resolve));
 }

@@ -18,7 +18,7 @@ import { Registry } from "../../../src/control-plane/registry/registry.ts";
 import { MemoryStore } from "../../../src/control-plane/store/memory-store.ts";
 import type { Store } from "../../../src/control-plane/store/store.ts";
 import { formatKey } from "../../../src/model/objects.ts";
-import { service } from "./stream-fixture.ts";
+import { HELLO, service } from "./stream-fixture.ts";
 
 let store: Store;
 let client: LocalClient;
@@ -248,16 +248,7 @@ suite("metrics", () => {
     await hub.start();
     const registry = new MetricsRegistry();
     registerNodeStreamMetrics(hub, registry);
-    const hello = {
-      node: "n1",
-      role: "agent",
-      sets: ["Service"],
-      epoch: "",
-      revision: 0,
-      credits: 9,
-      version: "",
-    };
-    const { session } = hub.connect(hello, "agent", { send: () => true }, () => {});
+    const { session } = hub.connect(HELLO, "agent", { send: () => true }, () => {});
     session.pump();
     hub.take(session, { received: 1, programmed: { revision: 1, refused: [] } });
     source.apply([service("a")], 3000);

@@ -9,7 +9,6 @@ import { StreamHub } from "../../../src/control-plane/node-stream/stream-hub.ts"
 import { issueNodeCertificate, Pki, serverNames } from "../../../src/control-plane/pki/pki.ts";
 import type { FeedBatch, FeedListener } from "../../../src/feed/feed.ts";
 import { StreamFeed, type StreamFeedOptions } from "../../../src/feed/stream/stream-feed.ts";
-import { type IpAddress, parseIp } from "../../../src/model/ip.ts";
 import {
   type FeedObject,
   formatKey,
@@ -17,31 +16,22 @@ import {
   type ObjectKey,
   type ObjectProblem,
 } from "../../../src/model/objects.ts";
+import { meta, service as serviceOf } from "../../support/objects.ts";
 
 export const service = (name: string, ip = "10.96.0.10", label = ""): FeedObject => ({
-  kind: "Service",
-  meta: {
-    namespace: "ns",
-    name,
-    uid: name,
-    creationTimestampMs: 1,
-    labels: label === "" ? {} : { label },
-    annotations: {},
-  },
-  type: "ClusterIP",
-  headless: false,
-  clusterIPs: [parseIp(ip) as IpAddress],
-  externalIPs: [],
-  loadBalancerIngress: [],
-  loadBalancerSourceRanges: [],
-  ports: [{ name: "", protocol: "TCP", port: 80, nodePort: 0 }],
-  internalTrafficPolicy: "Cluster",
-  externalTrafficPolicy: "Cluster",
-  healthCheckNodePort: 0,
-  sessionAffinity: "None",
-  affinityTimeoutSeconds: 10_800,
-  publishNotReadyAddresses: false,
+  ...serviceOf(`ns/${name}`, { clusterIPs: [ip] }),
+  meta: { ...meta("ns", name), uid: name, creationTimestampMs: 1, labels: label === "" ? {} : { label } },
 });
+/** The first words of an agent that wants Services and has nothing yet. */
+export const HELLO = {
+  node: "n1",
+  role: "agent",
+  sets: ["Service"],
+  epoch: "",
+  revision: 0,
+  credits: 9,
+  version: "",
+};
 export const serviceKey = (name: string): ObjectKey => ({ kind: "Service", namespace: "ns", name });
 
 /** Keeps the state that batches describe, and the batches as lines. */
@@ -78,15 +68,6 @@ export class Recorder implements FeedListener {
   }
   get names(): readonly string[] {
     return [...this.objects.values()].map((object) => object.meta.name).sort();
-  }
-}
-
-/** Waits for something that other parts of this process bring about. */
-export async function until(done: () => boolean, what: string, timeoutMs = 8000): Promise<void> {
-  const end = Date.now() + timeoutMs;
-  while (!done()) {
-    if (Date.now() > end) throw new Error(`timed out: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

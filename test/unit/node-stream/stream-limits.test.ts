@@ -16,7 +16,8 @@ import { StreamHub } from "../../../src/control-plane/node-stream/stream-hub.ts"
 import { Connection, readKeys } from "../../../src/feed/stream/connection.ts";
 import type { IpAddress } from "../../../src/model/ip.ts";
 import type { EndpointSlice, FeedObject } from "../../../src/model/objects.ts";
-import { StreamFixture, service, serviceKey, until } from "./stream-fixture.ts";
+import { until } from "../../support/until.ts";
+import { HELLO, StreamFixture, service, serviceKey } from "./stream-fixture.ts";
 
 let fixture: StreamFixture;
 beforeEach(async () => {
@@ -320,17 +321,8 @@ suite("server", { timeout: 30_000 }, () => {
     const hub = new StreamHub({ source: lossy, events: { failed: (error) => failed.push(error) } });
     await hub.start();
     const messages: Buffer[] = [];
-    const hello = {
-      node: "n1",
-      role: "agent",
-      sets: ["Service"],
-      epoch: "",
-      revision: 0,
-      credits: 9,
-      version: "",
-    };
     const output = { send: (message: Buffer) => messages.push(message) > 0 };
-    hub.connect(hello, "agent", output, () => {}).session.pump();
+    hub.connect(HELLO, "agent", output, () => {}).session.pump();
     source.apply([service("a")]);
     assert.equal(messages.length, 1);
     listeners[0]?.lost();

@@ -2,17 +2,10 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { SERVICE } from "../../../../src/control-plane/kinds/service/kind.ts";
-import type { ApiObject, JsonObject } from "../../../../src/control-plane/registry/json.ts";
+import type { JsonObject } from "../../../../src/control-plane/registry/json.ts";
 import { type WriteOptions, write } from "./hooks.ts";
+import { DUAL, PORTS, service } from "./service-objects.ts";
 
-const service = (spec: JsonObject, annotations: Record<string, string> = {}): ApiObject => ({
-  apiVersion: "v1",
-  kind: "Service",
-  metadata: { namespace: "default", name: "web", annotations },
-  spec,
-});
-const PORTS = [{ port: 80 }];
-const DUAL = { serviceCidrs: ["10.96.0.0/12", "fd00:10:96::/112"] };
 const ONLY_LB = "may only be used when `type` is 'LoadBalancer'";
 const EXTERNAL_NAME = "may not be set for ExternalName services";
 
