@@ -9,6 +9,14 @@ import { BENCH_NODE } from "./agent-core.ts";
 
 const MAX_OUTPUT_BYTES = 1 << 30;
 
+/** Lines as they come, noted in `input`. */
+function* kept(lines: Iterable<string>, input: string[]): Iterable<string> {
+  for (const line of lines) {
+    input.push(line);
+    yield line;
+  }
+}
+
 /** A driver whose inputs are kept, to be restored again by hand. */
 function recording(driver: IptablesDriver, inputs: (readonly string[])[]): IptablesDriver {
   const { family, variant, version, hasRandomFully } = driver;
@@ -16,9 +24,11 @@ function recording(driver: IptablesDriver, inputs: (readonly string[])[]): Iptab
     ...{ family, variant, version, hasRandomFully },
     save: () => driver.save(),
     hasChain: (table, chain) => driver.hasChain(table, chain),
-    restore: (lines) => {
-      inputs.push(lines);
-      return driver.restore(lines);
+    restore: async (lines) => {
+      const input: string[] = [];
+      const result = await driver.restore(kept(lines, input));
+      if (input.length > 0) inputs.push(input);
+      return result;
     },
   };
 }

@@ -45,7 +45,7 @@ export function planIptables(
   node: NodeConfig,
   features: IptablesFeatures = { hasRandomFully: true },
 ): IptablesPlan {
-  const planner = new Planner(node, { hasAffinity: true });
+  const planner = new Planner(node);
   const changes = allChanges(planner, objects);
   const inputOf = (family: IpFamily): RestoreInput => {
     const compiler = new IptablesCompiler(family, node, features);
@@ -67,7 +67,7 @@ export function planIpvs(
   node: NodeConfig,
   scheduler: string = DEFAULT_SCHEDULER,
 ): IpvsPlan {
-  const planner = new Planner(node, { hasAffinity: true });
+  const planner = new Planner(node);
   const units = allChanges(planner, objects).flatMap(({ unit }) => (unit === undefined ? [] : [unit]));
   const stateOf = (family: IpFamily): IpvsState => {
     const own = units.filter(({ shape }) => shape.family === family);

@@ -20,7 +20,7 @@ import { insideNamespace, reexecuteInNamespace } from "./netns.ts";
 const MANY = Number.POSITIVE_INFINITY;
 
 function compilerOf({ objects, node }: PlannedSet, driver: LinuxIptables): IptablesCompiler {
-  const planner = new Planner(node, { hasAffinity: true });
+  const planner = new Planner(node);
   planner.begin();
   for (const object of objects) planner.upsert(object);
   planner.commit(true);
@@ -51,7 +51,7 @@ else
             const compiler = compilerOf(set, driver);
             for (const { lines } of compiler.fullInputs(await saved(), MANY))
               assert.deepEqual(await driver.restore(lines), { kind: "restored" }, set.name);
-            const again = compiler.fullInputs(await saved(), MANY).flatMap(({ lines }) => lines);
+            const again = compiler.fullInputs(await saved(), MANY).flatMap(({ lines }) => [...lines]);
             assert.deepEqual(again, [], `${set.name} is written again`);
           }
         });
@@ -64,7 +64,7 @@ else
       const differs = async (): Promise<readonly string[]> => {
         const inputs = compiler.fullInputs(parseSaved(await driver.save()), MANY);
         for (const { lines } of inputs) await driver.restore(lines);
-        return inputs.flatMap(({ lines }) => lines).filter((line) => line.startsWith(":"));
+        return inputs.flatMap(({ lines }) => [...lines]).filter((line) => line.startsWith(":"));
       };
       await differs();
       const chain = /:(KUBE-SVC-\S+)/.exec(await driver.save())?.[1] ?? "";

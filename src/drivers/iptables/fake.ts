@@ -66,8 +66,9 @@ export class FakeIptables implements IptablesDriver {
     return Promise.resolve(this.#tables.get(table)?.has(chain) === true);
   }
 
-  restore(lines: readonly string[]): Promise<RestoreResult> {
-    this.inputs.push(lines);
+  restore(source: Iterable<string>): Promise<RestoreResult> {
+    const lines = [...source];
+    if (lines.length > 0) this.inputs.push(lines);
     let name = "";
     let table: Chains | undefined;
     for (const [index, line] of lines.entries()) {

@@ -7,7 +7,7 @@ import { NodeplaneError } from "../../model/errors.ts";
 import type { IpFamily } from "../../model/ip.ts";
 import type { IptablesDriver, IptablesVariant, RestoreResult } from "./driver.ts";
 import { readRestoreError } from "./restore-error.ts";
-import { runCommand } from "./run-command.ts";
+import { type CommandInput, runCommand } from "./run-command.ts";
 
 /** Seconds to wait for the lock. */
 const LOCK_SECONDS = "5";
@@ -53,25 +53,25 @@ export class LinuxIptables implements IptablesDriver {
   }
 
   async save(): Promise<string> {
-    const { status, stdout, stderr } = await runCommand(`${this.#prefix}-save`, [], [], LONG);
+    const { status, stdout, stderr } = await runCommand(`${this.#prefix}-save`, [], LONG);
     if (status === 0) return stdout;
     throw this.#error(`${this.#prefix}-save`, status, stderr);
   }
 
-  restore(lines: readonly string[]): Promise<RestoreResult> {
-    const result = LinuxIptables.#writing.then(() => this.#restore(lines));
+  async restore(lines: Iterable<string>): Promise<RestoreResult> {
+    const source = lines[Symbol.iterator]();
+    const first = source.next();
+    if (first.done === true) return { kind: "restored" };
+    const after = LinuxIptables.#writing;
+    const result = this.#restore({ lines: begunWith(first.value, source), after });
     LinuxIptables.#writing = result.catch(() => {});
     return result;
   }
 
-  async #restore(lines: readonly string[]): Promise<RestoreResult> {
+  async #restore(input: CommandInput): Promise<RestoreResult> {
     const command = `${this.#prefix}-restore`;
-    const { status, stderr } = await runCommand(
-      command,
-      ["-w", LOCK_SECONDS, "--noflush", "--counters"],
-      lines,
-      LONG,
-    );
+    const args = ["-w", LOCK_SECONDS, "--noflush", "--counters"];
+    const { status, stderr } = await runCommand(command, args, LONG, input);
     if (status === 0) return { kind: "restored" };
     const failure = readRestoreError(stderr);
     // Status 4 is also a kernel's "no such file" (nft variant); that one names a line.
@@ -82,7 +82,7 @@ export class LinuxIptables implements IptablesDriver {
 
   async hasChain(table: "filter" | "nat" | "mangle", chain: string): Promise<boolean> {
     const args = ["-w", LOCK_SECONDS, "-t", table, "-n", "-L", chain];
-    const { status, stderr } = await runCommand(this.#prefix, args, [], SHORT);
+    const { status, stderr } = await runCommand(this.#prefix, args, SHORT);
     if (status === 0) return true;
     if (status === 1) return false;
     throw this.#error(this.#prefix, status, stderr);
@@ -94,11 +94,17 @@ export class LinuxIptables implements IptablesDriver {
   }
 }
 
+/** What is left of `rest`, with the line that was taken from it. */
+function* begunWith(first: string, rest: Iterator<string>): Generator<string, void> {
+  yield first;
+  for (let next = rest.next(); next.done !== true; next = rest.next()) yield next.value;
+}
+
 async function version(
   command: string,
 ): Promise<{ readonly variant: IptablesVariant; readonly version: string } | undefined> {
   try {
-    const { stdout, status } = await runCommand(command, ["--version"], [], SHORT);
+    const { stdout, status } = await runCommand(command, ["--version"], SHORT);
     const match = /v(\d+(?:\.\d+)+)(?: \((\w+)\))?/.exec(stdout);
     if (status !== 0 || match === null) return undefined;
     return { version: match[1] ?? "", variant: match[2] === "nf_tables" ? "nft" : "legacy" };

@@ -1,7 +1,9 @@
-/** Layer drivers. Runs a command with input and takes its output, both bounded. Throws only when it cannot be run at all. */
+/**
+ * Layer drivers. Runs a command with input and takes its output, both bounded. Throws only when it cannot be run at all, or when its
+ * input cannot be worked out.
+ */
 import { spawn } from "node:child_process";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Writable } from "node:stream";
 import { NodeplaneError } from "../../model/errors.ts";
 
 export interface CommandOutcome {
@@ -16,11 +18,19 @@ export interface CommandLimits {
   readonly maxOutputBytes: number;
 }
 
+export interface CommandInput {
+  /** Asked for as fast as the command reads. */
+  readonly lines: Iterable<string>;
+  /** The command is started at once, but gets nothing to read before this is over. Must not reject. */
+  readonly after?: Promise<unknown>;
+}
+
+const NO_INPUT: CommandInput = { lines: [] };
 const MAX_STDERR_BYTES = 16_384;
 /** Lines are joined to pieces of about this size, so that a large input needs few writes. */
 const PIECE_CHARACTERS = 65_536;
 
-function* pieces(lines: readonly string[]): Generator<string> {
+function* pieces(lines: Iterable<string>): Generator<string> {
   let piece = "";
   for (const line of lines) {
     piece += `${line}\n`;
@@ -29,6 +39,17 @@ function* pieces(lines: readonly string[]): Generator<string> {
     piece = "";
   }
   if (piece !== "") yield piece;
+}
+
+/** Resolves when all is written, or the command reads no more: its status and words say why. */
+async function feed(stdin: Writable, lines: Iterable<string>): Promise<void> {
+  for (const piece of pieces(lines)) {
+    const isWritten = await new Promise<boolean>((resolve) => {
+      stdin.write(piece, (error) => resolve(error === null || error === undefined));
+    });
+    if (!isWritten) return;
+  }
+  stdin.end();
 }
 
 class BoundedText {
@@ -56,8 +77,8 @@ class BoundedText {
 export async function runCommand(
   command: string,
   args: readonly string[],
-  input: readonly string[],
   limits: CommandLimits,
+  input: CommandInput = NO_INPUT,
 ): Promise<CommandOutcome> {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"] });
   const stdout = new BoundedText(limits.maxOutputBytes);
@@ -71,20 +92,26 @@ export async function runCommand(
     if (!stdout.push(part)) stop(`says more than ${limits.maxOutputBytes} bytes`);
   });
   child.stderr.on("data", (part: Buffer) => void stderr.push(part));
-  const timer = setTimeout(() => stop(`is not done after ${limits.timeoutMs / 1000} s`), limits.timeoutMs);
+  // A command that dies early closes its input.
+  child.stdin.on("error", () => {});
+  let timer: NodeJS.Timeout | undefined;
   const closed = new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve(code ?? (signal === null ? 255 : 137)));
   });
+  const fed = async (): Promise<void> => {
+    await input.after;
+    timer = setTimeout(() => stop(`is not done after ${limits.timeoutMs / 1000} s`), limits.timeoutMs);
+    await feed(child.stdin, input.lines);
+  };
   try {
-    // A command that dies early closes its input; its status and words say why.
-    const written = pipeline(Readable.from(pieces(input)), child.stdin).catch(() => {});
-    const status = await closed;
-    await written;
+    const [status] = await Promise.all([closed, fed()]);
     if (failure !== undefined)
       throw new NodeplaneError("IPTABLES_FAILED", { operation: command, detail: failure });
     return { status, stdout: stdout.toString(), stderr: stderr.toString() };
   } catch (error) {
+    // Without its last line the command changes nothing.
+    child.kill("SIGKILL");
     if (error instanceof NodeplaneError) throw error;
     throw new NodeplaneError(
       "IPTABLES_FAILED",

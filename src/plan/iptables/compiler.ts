@@ -20,12 +20,15 @@ import {
   masqueradeRules,
   nodePortJumps,
 } from "./node-rules.ts";
-import { type RestoreInput, RestoreWriter } from "./restore-input.ts";
+import { declaration, type OwnedLines, type RestoreInput, RestoreWriter } from "./restore-input.ts";
 import type { SavedState } from "./saved-state.ts";
-import { type CompiledUnit, compileUnit, type OwnChain } from "./unit-rules.ts";
+import type { OwnChain } from "./unit-chains.ts";
+import { type CompiledUnit, compileUnit } from "./unit-rules.ts";
 
 /** More endpoints than this, over all service ports: rules lose the comments that name endpoints. */
 export const LARGE_CLUSTER_ENDPOINTS = 1000;
+/** Of 10 endpoints each: some milliseconds. */
+const UNITS_PER_TURN = 20;
 
 interface Programmed {
   readonly unit: Unit;
@@ -64,9 +67,10 @@ const NAT_PARTS = [
 
 function rulesOf(programmed: Programmed, table: "filter" | "nat"): number {
   const { rules } = programmed;
-  if (table === "filter") return FILTER_PARTS.reduce((sum, [part]) => sum + rules[part].length, 0);
-  const own = rules.chains.reduce((sum, chain) => sum + chain.rules.length, 0);
-  return own + rules.natServices.length + rules.natNodePorts.length;
+  const parts = table === "filter" ? FILTER_PARTS : NAT_PARTS;
+  const shared = parts.reduce((sum, [part]) => sum + rules.shared[part].length, 0);
+  if (table === "filter") return shared;
+  return rules.chains().reduce((sum, chain) => sum + chain.rules.length, shared);
 }
 
 export class IptablesCompiler {
@@ -76,7 +80,6 @@ export class IptablesCompiler {
   #node: NodeConfig;
   #order: readonly string[] | undefined;
   #endpoints = 0;
-  #chains = 0;
   #isLarge = false;
 
   constructor(family: IpFamily, node: NodeConfig, features: IptablesFeatures) {
@@ -89,9 +92,11 @@ export class IptablesCompiler {
     return this.#units.size;
   }
 
-  /** Chains of service ports. */
+  /** Chains of service ports. Cost O(units). */
   get chainCount(): number {
-    return this.#chains;
+    let count = 0;
+    for (const { rules } of this.#units.values()) count += rules.chains().length;
+    return count;
   }
 
   /** True when crossing the limit of a large cluster left rules behind that are written the other way. */
@@ -157,8 +162,8 @@ export class IptablesCompiler {
     this.#shared(writer);
     const removed: string[] = [];
     for (const { key, before } of changed) {
-      const old = new Map(before?.rules.chains.map((chain) => [chain.name, chain.rules]));
-      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+      const old = new Map(before?.rules.chains().map((chain) => [chain.name, chain.rules]));
+      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
         if (!equalRules(old.get(chain.name), chain.rules)) this.#ownChain(writer, key, chain);
         old.delete(chain.name);
       }
@@ -173,24 +178,44 @@ export class IptablesCompiler {
     const writer = new RestoreWriter();
     this.#foundation(writer, saved);
     this.#shared(writer, this.#sharedInPlace(saved));
-    for (const key of this.#sorted())
-      for (const chain of this.#units.get(key)?.rules.chains ?? [])
-        if (!isInPlace(saved, "nat", chain)) this.#ownChain(writer, key, chain);
     for (const chain of this.#stale(saved)) writer.remove("nat", chain);
+    writer.stream("nat", () => this.#ownChains(saved));
     return writer.finish();
+  }
+
+  /** Chains of units that are not as they should be, unit by unit, rendered when they are asked for. */
+  *#ownChains(saved: SavedState): Iterable<OwnedLines> {
+    for (const key of this.#sorted()) {
+      const lines: string[] = [];
+      const rules: string[] = [];
+      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
+        if (isInPlace(saved, "nat", chain)) continue;
+        lines.push(declaration(chain.name));
+        for (const rule of chain.rules) rules.push(rule);
+      }
+      for (const rule of rules) lines.push(rule);
+      yield { key, lines };
+    }
+  }
+
+  /** Renders chains of some units each time it is asked: for a time in which there is nothing else to do. */
+  *render(): Iterable<undefined> {
+    let count = 0;
+    for (const { rules } of this.#units.values()) {
+      rules.chains();
+      if (++count % UNITS_PER_TURN === 0) yield;
+    }
   }
 
   /**
    * The same as {@link fullInput} in several inputs, to be taken in this order: chains of whole units first, then what leads
-   * to them, then stale chains away. No unit is in two inputs, so no packet sees half of one. None when nothing differs.
+   * to them, then stale chains away. No unit is in two inputs, so no packet sees half of one. No line in any when nothing differs.
    * @param maxChains about how many chains an input has
    */
   fullInputs(saved: SavedState, maxChains: number): readonly RestoreInput[] {
+    if (maxChains === Number.POSITIVE_INFINITY) return [this.fullInput(saved)];
     const stale = this.#stale(saved);
-    if (this.#chains + stale.length <= maxChains) {
-      const input = this.fullInput(saved);
-      return input.lines.length === 0 ? [] : [input];
-    }
+    if (this.chainCount + stale.length <= maxChains) return [this.fullInput(saved)];
     const inputs: RestoreInput[] = [];
     let writer = new RestoreWriter();
     let size = 0;
@@ -201,7 +226,7 @@ export class IptablesCompiler {
       size = 0;
     };
     for (const key of this.#sorted()) {
-      for (const chain of this.#units.get(key)?.rules.chains ?? []) {
+      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
         if (isInPlace(saved, "nat", chain)) continue;
         if (writer.isEmpty && inputs.length === 0) {
           writer.declare("nat", MARK_CHAIN);
@@ -242,7 +267,7 @@ export class IptablesCompiler {
     const found = [...saved.nat.chains].filter(isServiceChain);
     if (found.length === 0) return [];
     const wanted = new Set<string>();
-    for (const { rules } of this.#units.values()) for (const { name } of rules.chains) wanted.add(name);
+    for (const { rules } of this.#units.values()) for (const { name } of rules.chains()) wanted.add(name);
     return found.filter((chain) => !wanted.has(chain));
   }
 
@@ -272,10 +297,10 @@ export class IptablesCompiler {
     own("filter", forwardRules(this.#node, this.#features));
     own("nat", masqueradeRules(this.#node, this.#features));
     for (const key of this.#sorted()) {
-      const rules = this.#units.get(key)?.rules;
-      if (rules === undefined) continue;
-      for (const [part] of filterParts) writer.add("filter", rules[part], key);
-      for (const [part] of natParts) writer.add("nat", rules[part], key);
+      const lines = this.#units.get(key)?.rules.shared;
+      if (lines === undefined) continue;
+      for (const [part] of filterParts) writer.add("filter", lines[part], key);
+      for (const [part] of natParts) writer.add("nat", lines[part], key);
     }
     own("nat", nodePortJumps(this.#node, this.family));
   }
@@ -326,7 +351,6 @@ export class IptablesCompiler {
     const before = this.#units.get(key);
     const sizeBefore = before === undefined ? 0 : sizeOf(before.unit);
     this.#endpoints += (programmed === undefined ? 0 : sizeOf(programmed.unit)) - sizeBefore;
-    this.#chains += (programmed?.rules.chains.length ?? 0) - (before?.rules.chains.length ?? 0);
     if ((before === undefined) !== (programmed === undefined)) this.#order = undefined;
     if (programmed === undefined) this.#units.delete(key);
     else this.#units.set(key, programmed);

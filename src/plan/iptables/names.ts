@@ -68,14 +68,19 @@ export function chainHash(text: string): string {
   return CODES.toString("latin1");
 }
 
-/** The part of a service port's chain names behind the prefix. */
-export function serviceHash(shape: UnitShape): string {
-  return chainHash(portLabel(shape) + protocolName(shape));
+/** How a service port goes into hashes. */
+export function hashedPort(shape: UnitShape): string {
+  return portLabel(shape) + protocolName(shape);
 }
 
-/** @param endpoint `address:port`, IPv6 in brackets */
-export function endpointChain(shape: UnitShape, endpoint: string): string {
-  return `KUBE-SEP-${chainHash(portLabel(shape) + protocolName(shape) + endpoint)}`;
+/** The part of a service port's chain names behind the prefix. */
+export function serviceHash(shape: UnitShape): string {
+  return chainHash(hashedPort(shape));
+}
+
+/** @param port see {@link hashedPort} @param endpoint `address:port`, IPv6 in brackets */
+export function endpointChain(port: string, endpoint: string): string {
+  return `KUBE-SEP-${chainHash(port + endpoint)}`;
 }
 
 export function isServiceChain(name: string): boolean {

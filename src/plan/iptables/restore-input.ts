@@ -1,14 +1,27 @@
 /**
  * Layer plan. A text for `iptables-restore --noflush`, with the service port that each line came from, so that a refused
- * line can be blamed on it. Pure.
+ * line can be blamed on it. Lines may be worked out while they are read. Pure.
  */
 import { TABLES, type Table } from "./names.ts";
 
 export interface RestoreInput {
-  /** Without line ends. Line numbers in errors begin with 1. */
-  readonly lines: readonly string[];
-  /** Key of the unit that line `number` (from 1) was written for. */
+  /** Without line ends. Can be read more than once. Line numbers in errors begin with 1. */
+  readonly lines: Iterable<string>;
+  /** Key of the unit that line `number` (from 1) was written for; of lines that have been read. */
   ownerOf(number: number): string | undefined;
+  /** What was read the last time. */
+  readonly size: InputSize;
+}
+
+export interface InputSize {
+  readonly lines: number;
+  readonly rules: { readonly filter: number; readonly nat: number };
+}
+
+/** Lines that a unit is behind; an empty key where nobody is. */
+export interface OwnedLines {
+  readonly key: string;
+  readonly lines: readonly string[];
 }
 
 interface Owned {
@@ -16,13 +29,75 @@ interface Owned {
   readonly key: string;
 }
 
-/** Collects the three parts that each table of a restore has: chains (declaring one empties it), rules, deletions. */
+const NO_LINES: () => Iterable<OwnedLines> = () => [];
+
+/** Collects the parts that each table of a restore has: chains (declaring one empties it), rules, deletions. */
 class TablePart {
   readonly chains: string[] = [];
-  readonly rules: string[] = [];
+  streamed = NO_LINES;
+  readonly rules: { readonly key: string; readonly lines: string[] }[] = [];
   readonly deletions: string[] = [];
-  /** Ascending; `key` is empty where a stretch of lines is nobody's. */
-  readonly owners: Owned[] = [];
+
+  *blocks(): Iterable<OwnedLines> {
+    yield { key: "", lines: this.chains };
+    yield* this.streamed();
+    yield* this.rules;
+    yield { key: "", lines: this.deletions };
+  }
+}
+
+class WrittenInput implements RestoreInput {
+  readonly #tables: ReadonlyMap<Table, TablePart>;
+  readonly lines: Iterable<string>;
+  #owners: Owned[] = [];
+  #size: InputSize = { lines: 0, rules: { filter: 0, nat: 0 } };
+
+  constructor(tables: ReadonlyMap<Table, TablePart>) {
+    this.#tables = tables;
+    this.lines = { [Symbol.iterator]: () => this.#write() };
+  }
+
+  get size(): InputSize {
+    return this.#size;
+  }
+
+  ownerOf(number: number): string | undefined {
+    let found = "";
+    for (const { from, key } of this.#owners) {
+      if (from >= number) break;
+      found = key;
+    }
+    return found === "" ? undefined : found;
+  }
+
+  *#write(): Generator<string, void> {
+    const rules = { filter: 0, nat: 0, mangle: 0 };
+    const size = { lines: 0, rules };
+    const owners: Owned[] = [];
+    this.#size = size;
+    this.#owners = owners;
+    for (const table of TABLES) {
+      let isOpen = false;
+      for (const { key, lines } of this.#tables.get(table)?.blocks() ?? []) {
+        if (lines.length === 0) continue;
+        if (!isOpen) {
+          isOpen = true;
+          size.lines++;
+          yield `*${table}`;
+        }
+        if ((owners.at(-1)?.key ?? "") !== key) owners.push({ from: size.lines, key });
+        for (const line of lines) {
+          size.lines++;
+          if (line.startsWith("-A ")) rules[table]++;
+          yield line;
+        }
+      }
+      if (!isOpen) continue;
+      owners.push({ from: size.lines, key: "" });
+      size.lines++;
+      yield "COMMIT";
+    }
+  }
 }
 
 export class RestoreWriter {
@@ -30,21 +105,27 @@ export class RestoreWriter {
 
   /** Makes `chain`, or empties it. */
   declare(table: Table, chain: string): void {
-    this.#part(table).chains.push(`:${chain} - [0:0]`);
+    this.#part(table).chains.push(declaration(chain));
   }
 
   remove(table: Table, chain: string): void {
     const part = this.#part(table);
-    part.chains.push(`:${chain} - [0:0]`);
+    part.chains.push(declaration(chain));
     part.deletions.push(`-X ${chain}`);
   }
 
   /** @param key of the unit behind the lines, if there is one */
   add(table: Table, lines: readonly string[], key = ""): void {
     if (lines.length === 0) return;
-    const part = this.#part(table);
-    if ((part.owners.at(-1)?.key ?? "") !== key) part.owners.push({ from: part.rules.length, key });
-    for (const line of lines) part.rules.push(line);
+    const { rules } = this.#part(table);
+    const last = rules.at(-1);
+    if (last?.key === key) for (const line of lines) last.lines.push(line);
+    else rules.push({ key, lines: [...lines] });
+  }
+
+  /** Lines between what is declared and what is added, asked for each time that the input is read. One source a table. */
+  stream(table: Table, source: () => Iterable<OwnedLines>): void {
+    this.#part(table).streamed = source;
   }
 
   get isEmpty(): boolean {
@@ -52,20 +133,7 @@ export class RestoreWriter {
   }
 
   finish(): RestoreInput {
-    const lines: string[] = [];
-    const owners: Owned[] = [];
-    for (const table of TABLES) {
-      const part = this.#tables.get(table);
-      if (part === undefined) continue;
-      lines.push(`*${table}`);
-      for (const line of part.chains) lines.push(line);
-      for (const { from, key } of part.owners) owners.push({ from: lines.length + from, key });
-      for (const line of part.rules) lines.push(line);
-      owners.push({ from: lines.length, key: "" });
-      for (const line of part.deletions) lines.push(line);
-      lines.push("COMMIT");
-    }
-    return { lines, ownerOf: (number) => ownerAt(owners, number - 1) };
+    return new WrittenInput(this.#tables);
   }
 
   #part(table: Table): TablePart {
@@ -77,11 +145,7 @@ export class RestoreWriter {
   }
 }
 
-function ownerAt(owners: readonly Owned[], index: number): string | undefined {
-  let found = "";
-  for (const { from, key } of owners) {
-    if (from > index) break;
-    found = key;
-  }
-  return found === "" ? undefined : found;
+/** Makes a chain, or empties it. */
+export function declaration(chain: string): string {
+  return `:${chain} - [0:0]`;
 }

@@ -27,21 +27,22 @@ const MANY_UNITS = 100;
 /** Units that one full sync leaves out by the lines that were refused; beyond that, by halves. */
 const MAX_BLAMED = 16;
 
-/** The tables hold what they should. */
-const NOTHING_TO_WRITE: { readonly input: RestoreInput; readonly result: RestoreResult } = {
-  input: { lines: [], ownerOf: () => undefined },
-  result: { kind: "restored" },
-};
+interface Restored {
+  readonly result: RestoreResult;
+  /** Key of the unit that is to blame, where the command named a line. */
+  readonly blamed?: string;
+}
 
 export class IptablesProgrammer {
   readonly family: IpFamily;
   readonly driver: IptablesDriver;
   readonly #compiler: IptablesCompiler;
+  readonly #yieldTurn: () => Promise<void>;
   #node: NodeConfig;
   /** Changes that no input taken by the kernel has held yet. */
   readonly #pending = new Map<string, UnitChange>();
   #needsFull = true;
-  /** Read ahead for the full sync that is under way. */
+  /** What is there, read ahead for the next full sync. */
   #saved: Promise<string> | undefined;
   #needsRecompile = false;
   #lastRules = { filter: 0, nat: 0 };
@@ -55,9 +56,18 @@ export class IptablesProgrammer {
     partial: 0,
   };
 
-  /** @param hasAccounting the packet counters are there */
-  constructor(driver: IptablesDriver, node: NodeConfig, hasAccounting = false) {
+  /**
+   * @param yieldTurn lets the event loop turn once
+   * @param hasAccounting the packet counters are there
+   */
+  constructor(
+    driver: IptablesDriver,
+    node: NodeConfig,
+    yieldTurn: () => Promise<void>,
+    hasAccounting = false,
+  ) {
     this.family = driver.family;
+    this.#yieldTurn = yieldTurn;
     this.driver = driver;
     this.#node = node;
     this.#compiler = new IptablesCompiler(driver.family, node, {
@@ -95,6 +105,17 @@ export class IptablesProgrammer {
     this.#needsFull = true;
   }
 
+  /** Another process reads what is there while something else is done here. Its failure is told to whoever waits for it. */
+  readAhead(): void {
+    this.#saved = this.driver.save();
+    this.#saved.catch(() => {});
+  }
+
+  /** What was read ahead may no longer be true. */
+  forgetRead(): void {
+    this.#saved = undefined;
+  }
+
   setNode(node: NodeConfig): void {
     this.#node = node;
     this.#needsRecompile = true;
@@ -124,7 +145,7 @@ export class IptablesProgrammer {
     const isFull = this.#needsFull;
     // What asks for a full sync from here on asks for the next one.
     this.#needsFull = false;
-    if (isFull) this.#readAhead();
+    if (isFull && this.#saved === undefined) this.readAhead();
     const staged = this.#compiler.stage(list);
     try {
       this.#checkSize();
@@ -140,8 +161,9 @@ export class IptablesProgrammer {
   }
 
   #checkSize(): void {
+    if (this.driver.variant === "legacy") return;
     const { chainCount } = this.#compiler;
-    if (this.driver.variant === "legacy" || chainCount <= MAX_NFT_CHAINS) return;
+    if (chainCount <= MAX_NFT_CHAINS) return;
     const detail = `${chainCount} chains are too many for iptables-nft (at most ${MAX_NFT_CHAINS}): use mode nftables, or iptables-legacy`;
     throw new NodeplaneError("IPTABLES_FAILED", { operation: this.family, detail });
   }
@@ -156,7 +178,7 @@ export class IptablesProgrammer {
     this.#needsRecompile = false;
     const isTooMuch = this.driver.variant === "nft" && list.length > MANY_UNITS;
     if (!isFull && !isRecompiled && !isTooMuch) {
-      if ((await this.#restore(staged.input())).kind === "restored") return [];
+      if ((await this.#restore(staged.input())).result.kind === "restored") return [];
       this.#counters.partial++;
     }
     return this.#full(list, staged);
@@ -167,10 +189,9 @@ export class IptablesProgrammer {
     const refused: RefusedUnit[] = [];
     const open = new Map(list.map((change) => [change.key, change]));
     for (;;) {
-      const { input, result } = await this.#restoreAll();
+      const { result, blamed = "" } = await this.#restoreAll();
       if (result.kind === "restored") return refused;
-      const key = result.line === undefined ? undefined : input.ownerOf(result.line);
-      const change = key === undefined ? undefined : open.get(key);
+      const change = open.get(blamed);
       if (change === undefined || refused.length >= MAX_BLAMED) {
         staged.reject();
         return [...refused, ...(await this.#isolate([...open.values()], result.message))];
@@ -199,7 +220,7 @@ export class IptablesProgrammer {
     const [first] = list;
     if (first === undefined) return;
     const staged = this.#compiler.stage(list);
-    const result = await this.#restore(staged.input());
+    const { result } = await this.#restore(staged.input());
     if (result.kind === "restored") return;
     staged.reject();
     if (list.length === 1) {
@@ -211,57 +232,55 @@ export class IptablesProgrammer {
     await this.#halves(list.slice(middle), refused);
   }
 
-  /** Another process reads what is there while rules are worked out here. Its failure is told to whoever waits for it. */
-  #readAhead(): void {
-    this.#saved = this.driver.save();
-    this.#saved.catch(() => {});
-  }
-
-  async #restoreAll(): Promise<{ readonly input: RestoreInput; readonly result: RestoreResult }> {
-    const reading = this.#saved ?? this.driver.save();
-    this.#saved = undefined;
-    const saved = parseSaved(await reading);
+  async #restoreAll(): Promise<Restored> {
+    const saved = parseSaved(await this.#readAndRender());
     this.#counters.fullSyncs++;
     const most = this.driver.variant === "nft" ? NFT_CHAINS_PER_INPUT : Number.POSITIVE_INFINITY;
     const written = { filter: 0, nat: 0 };
-    let done: { readonly input: RestoreInput; readonly result: RestoreResult } = NOTHING_TO_WRITE;
+    let lines = 0;
     for (const input of this.#compiler.fullInputs(saved, most)) {
-      done = { input, result: await this.#restore(input) };
+      const done = await this.#restore(input);
       if (done.result.kind === "failed") return done;
-      written.filter += this.#lastRules.filter;
-      written.nat += this.#lastRules.nat;
+      lines += input.size.lines;
+      written.filter += input.size.rules.filter;
+      written.nat += input.size.rules.nat;
     }
+    if (lines === 0) this.#counters.adoptions++;
     this.#lastRules = written;
-    if (done === NOTHING_TO_WRITE) this.#counters.adoptions++;
-    return done;
+    return { result: { kind: "restored" } };
   }
 
-  async #restore(input: RestoreInput): Promise<RestoreResult> {
-    const restoring = this.driver.restore(input.lines);
-    // Counted while the other process works.
-    const rules = countRules(input.lines);
-    const result = await restoring;
+  /** What is there. Rules are rendered as long as that takes. */
+  async #readAndRender(): Promise<string> {
+    const saved = this.#saved ?? this.driver.save();
+    this.#saved = undefined;
+    let isRead = false;
+    const read = () => {
+      isRead = true;
+    };
+    await Promise.race([saved.then(read, read), Promise.resolve().then(() => {})]);
+    for (const _ of isRead ? [] : this.#compiler.render()) {
+      await this.#yieldTurn();
+      if (isRead) break;
+    }
+    return saved;
+  }
+
+  async #restore(input: RestoreInput): Promise<Restored> {
+    const result = await this.driver.restore(input.lines);
     if (result.kind === "failed") {
       this.#counters.failedCommits++;
-      return result;
+      const blamed = result.line === undefined ? undefined : input.ownerOf(result.line);
+      return blamed === undefined ? { result } : { result, blamed };
     }
-    this.#counters.commits++;
-    this.#counters.operations += input.lines.length;
+    const { lines, rules } = input.size;
+    if (lines > 0) this.#counters.commits++;
+    this.#counters.operations += lines;
     this.#lastRules = rules;
-    return result;
+    return { result };
   }
 }
 
 function refusal(change: UnitChange, message: string): RefusedUnit {
   return { change, failure: { opIndex: -1, errno: 0, code: "RESTORE_FAILED", message } };
-}
-
-function countRules(lines: readonly string[]): { filter: number; nat: number } {
-  const counts = { filter: 0, nat: 0 };
-  let table: "filter" | "nat" | undefined;
-  for (const line of lines) {
-    if (line.startsWith("*")) table = line === "*filter" ? "filter" : line === "*nat" ? "nat" : undefined;
-    else if (table !== undefined && line.startsWith("-A ")) counts[table]++;
-  }
-  return counts;
 }

@@ -4,6 +4,7 @@
  * syncPeriod and writes everything once an hour. Source: facts/kube-proxy-behaviour.md section 1.5.
  */
 import type { IptablesDriver } from "../../../drivers/iptables/index.ts";
+import type { FeedBatch } from "../../../feed/feed.ts";
 import type { IpFamily } from "../../../model/ip.ts";
 import type { NodeConfig } from "../../../plan/node-config.ts";
 import type { UnitChange } from "../../../plan/unit.ts";
@@ -24,6 +25,8 @@ export interface IptablesReconcilerOptions extends ModeReconcilerOptions {
 /** Services beyond which this mode is no good choice. */
 export const MANY_SERVICES = 1000;
 const FULL_SYNC_MS = 3_600_000;
+/** What was read so long before the first state was complete is read once more. */
+const READ_AHEAD_MS = 2_000;
 
 export class IptablesReconciler extends ModeReconciler {
   readonly #options: IptablesReconcilerOptions;
@@ -36,6 +39,7 @@ export class IptablesReconciler extends ModeReconciler {
   #cancelCanary: (() => void) | undefined;
   #lastSyncMs = Number.NEGATIVE_INFINITY;
   #lastFullMs = Number.NEGATIVE_INFINITY;
+  #readAheadMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: IptablesReconcilerOptions) {
     super("iptables", options);
@@ -44,9 +48,17 @@ export class IptablesReconciler extends ModeReconciler {
       const driver = options.drivers[family];
       return driver === undefined
         ? []
-        : [new IptablesProgrammer(driver, options.node, options.hasAccounting)];
+        : [new IptablesProgrammer(driver, options.node, () => this.clock.yieldTurn(), options.hasAccounting)];
     });
     this.#watchCanaries();
+  }
+
+  /** The first complete state is on its way: other processes read what is there while it is taken. */
+  override begin(batch: FeedBatch): void {
+    super.begin(batch);
+    if (this.hasState || !batch.snapshot || this.#isReadAhead()) return;
+    this.#readAheadMs = this.clock.monotonicMs();
+    for (const programmer of this.#programmers) programmer.readAhead();
   }
 
   protected takeNode(node: NodeConfig): void {
@@ -111,9 +123,14 @@ export class IptablesReconciler extends ModeReconciler {
     });
   }
 
+  #isReadAhead(): boolean {
+    return this.clock.monotonicMs() - this.#readAheadMs < READ_AHEAD_MS;
+  }
+
   /** @returns false when it has to be tried again */
   async #sync(): Promise<boolean> {
     const now = this.clock.monotonicMs();
+    if (!this.#isReadAhead()) for (const programmer of this.#programmers) programmer.forgetRead();
     const isFull = now - this.#lastFullMs >= FULL_SYNC_MS;
     this.touchRefused();
     const changes = this.planner.takeChanges(Number.POSITIVE_INFINITY);

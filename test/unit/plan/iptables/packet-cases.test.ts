@@ -16,7 +16,7 @@ suite("packet cases of iptables mode through the tracer", () => {
     test(entry.id, () => {
       const packet = packetOf(file, entry);
       const { inputs } = planIptables(fixtureObjects(file, entry.fixture), caseNode(file, entry, "iptables"));
-      const rules = readRules(inputs[packet.family].lines.join("\n"));
+      const rules = readRules([...inputs[packet.family].lines].join("\n"));
       const seen = summarise(new IptablesTracer(rules, packet).trace());
       // A port that is let through is not translated either.
       assert.equal(seen.result, expected.result === "ACCEPT" ? "NONE" : expected.result);
