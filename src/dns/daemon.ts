@@ -5,6 +5,7 @@
 
 import { networkInterfaces } from "node:os";
 import { isDeepStrictEqual } from "node:util";
+import { ThreadPriorities } from "../drivers/process/thread-priorities.ts";
 import type { Feed } from "../feed/feed.ts";
 import { type IpAddress, parseIp } from "../model/ip.ts";
 import type { ObjectKind } from "../model/objects.ts";
@@ -45,6 +46,8 @@ export class DnsDaemon {
   readonly #options: DaemonOptions;
   readonly #runtime: Runtime;
   readonly #server: DnsServer;
+  /** Absent without the native engine. */
+  readonly #priorities: ThreadPriorities | undefined;
   #hash = "";
   #isStopping = false;
   #reloading: Promise<void> = Promise.resolve();
@@ -66,10 +69,9 @@ export class DnsDaemon {
       localAddresses: given === undefined ? interfaceAddresses : () => given,
       version: VERSION,
     };
-    this.#server = new DnsServer(
-      this.#runtime,
-      options.engine === true ? DnsEngine.open(this.#runtime) : undefined,
-    );
+    const engine = options.engine === true ? DnsEngine.open(this.#runtime) : undefined;
+    this.#priorities = engine === undefined ? undefined : new ThreadPriorities("dns-");
+    this.#server = new DnsServer(this.#runtime, engine);
     addFeedMetrics(metrics, this.#runtime, () => this.#source?.feed);
     observeProgramming(cluster, metrics, Date.now);
     const { log } = options;
@@ -93,6 +95,7 @@ export class DnsDaemon {
     const loaded = this.#load();
     const instance = this.#build(loaded);
     await this.#server.apply(instance);
+    await this.#priorities?.arrange();
     this.#follow(instance);
     this.#setHash(loaded.hash);
     this.#options.log.info("listening", { addresses: this.#server.addresses() });
@@ -120,6 +123,7 @@ export class DnsDaemon {
       if (loaded.hash === this.#hash) return;
       const instance = this.#build(loaded);
       await this.#server.apply(instance);
+      await this.#priorities?.arrange();
       this.#follow(instance);
       this.#setHash(loaded.hash);
       this.#options.log.info("reloaded", { addresses: this.#server.addresses() });
