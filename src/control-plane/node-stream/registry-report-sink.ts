@@ -51,7 +51,8 @@ export class RegistryReportSink implements NodeReportSink {
       });
     }
     const object = await this.#client.get("nodes", "", node);
-    return object === undefined || readiness(object) === "Unknown";
+    if (object === undefined || readiness(object) === "Unknown") return true;
+    return await this.#pods.isOverwritten(node);
   }
 
   async report(node: string, report: NodeReport): Promise<boolean> {

@@ -12,6 +12,8 @@ const MIRROR = "kubernetes.io/config.mirror";
 export class ReportedPods {
   readonly #client: ObjectClient;
   readonly #onRefused: (node: string, object: string, error: unknown) => void;
+  /** Of each node, the Pods of its last report that are in the API. */
+  readonly #written = new Map<string, readonly ApiObject[]>();
 
   constructor(client: ObjectClient, onRefused: (node: string, object: string, error: unknown) => void) {
     this.#client = client;
@@ -20,7 +22,7 @@ export class ReportedPods {
 
   /** @returns false when a Pod could not be written */
   async write(node: string, reported: readonly ApiObject[]): Promise<boolean> {
-    let isComplete = true;
+    const written: ApiObject[] = [];
     const list = await this.#client.list("pods", { fieldSelector: `spec.nodeName=${node}` });
     const existing = new Map(list.items.map((pod) => [nameOf(pod), pod]));
     for (const pod of reported) {
@@ -28,15 +30,26 @@ export class ReportedPods {
         if (valueAt(pod, ["spec", "nodeName"]) !== node)
           throw new TypeError("its spec.nodeName is not this node");
         await this.#one(pod, existing.get(nameOf(pod)));
+        written.push(pod);
       } catch (error) {
-        isComplete = false;
         this.#onRefused(node, `Pod ${nameOf(pod)}`, error);
       }
     }
     const names = new Set(reported.map(nameOf));
     for (const [name, pod] of existing)
       if (!names.has(name) && hashOf(pod) !== undefined) await this.#delete(pod);
-    return isComplete;
+    this.#written.set(node, written);
+    return written.length === reported.length;
+  }
+
+  /** True when somebody deleted or replaced a mirror Pod: the workload still runs, so the node should report it again. */
+  async isOverwritten(node: string): Promise<boolean> {
+    for (const pod of this.#written.get(node) ?? []) {
+      const { namespace = "", name = "" } = pod.metadata;
+      const found = await this.#client.get("pods", namespace, name);
+      if (found === undefined || hashOf(found) !== hashOf(pod)) return true;
+    }
+    return false;
   }
 
   async #one(pod: ApiObject, before: ApiObject | undefined): Promise<void> {

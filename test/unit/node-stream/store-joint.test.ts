@@ -218,6 +218,20 @@ suite("report sink", () => {
     assert.deepEqual(refused, []);
   });
 
+  test("a mirror Pod that somebody deleted is asked for at the next heartbeat and comes back", async () => {
+    const { sink } = open();
+    const report = { node: node(), pods: [pod("a", "h1"), pod("b", "h1")], events: [] };
+    await sink.report("n1", report);
+    assert.equal(await sink.heartbeat("n1"), false);
+    await client.delete("pods", "default", "a", { gracePeriodSeconds: 0 });
+    assert.equal(await sink.heartbeat("n1"), true);
+    await sink.report("n1", report);
+    assert.ok((await client.get("pods", "default", "a")) !== undefined);
+    assert.equal(await sink.heartbeat("n1"), false);
+    await sink.report("n1", { ...report, pods: [pod("b", "h1")] });
+    assert.equal(await sink.heartbeat("n1"), false);
+  });
+
   test("a node cannot touch what is not its own, and one refused Pod does not stop the others", async () => {
     const { sink, refused } = open();
     const other = { ...node(), metadata: { name: "n2" } };
