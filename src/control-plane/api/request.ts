@@ -22,6 +22,8 @@ export type ParsedPath =
   | { readonly type: "other"; readonly path: string }
   /** An API path that no kind serves, or a method that makes no sense there. */
   | { readonly type: "unknown" }
+  /** A subresource that clients expect and that is not here. */
+  | { readonly type: "unserved"; readonly why: string }
   | { readonly type: "method" };
 
 /** @param path decoded segments are taken as they are; a broken escape is an unknown path */
@@ -56,6 +58,9 @@ function resource(
 ): ParsedPath {
   const place = findPlace(registry, group, version, rest);
   if (place === undefined) return { type: "unknown" };
+  const why = place.kind.unserved?.[place.subresource];
+  if (why !== undefined)
+    return { type: "unserved", why: `${place.kind.plural}/${place.subresource}: ${why}` };
   const verb = verbOf(method, place.name, place.subresource, query);
   if (verb === undefined) return { type: "method" };
   const served = place.kind.verbs;
@@ -85,7 +90,8 @@ function findPlace(
 }
 
 function hasSubresource(kind: Kind, name: string): boolean {
-  return name === "" || (kind.subresources !== undefined && Object.hasOwn(kind.subresources, name));
+  const has = (names: object = {}): boolean => Object.hasOwn(names, name);
+  return name === "" || has(kind.subresources) || has(kind.unserved);
 }
 
 function verbOf(method: string, name: string, subresource: string, query: URLSearchParams): Verb | undefined {

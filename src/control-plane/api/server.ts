@@ -120,6 +120,7 @@ export class ApiServer {
         await this.#resource({ user, request: parsed.request, incoming, reply, labels });
       } else if (!authorizePath(user, pathname)) throw forbidPath(user, incoming.method ?? "", pathname);
       else if (parsed.type === "unknown") throw unknownPath();
+      else if (parsed.type === "unserved") throw new ApiError(405, "MethodNotAllowed", parsed.why);
       else if (parsed.type === "method") throw methodNotAllowed();
       else await this.#other(parsed.path, searchParams, incoming, reply);
     } catch (error) {

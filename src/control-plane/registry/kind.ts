@@ -154,6 +154,8 @@ export interface Kind {
   readonly keepsDeleted?: (object: ApiObject) => boolean;
 
   readonly subresources?: Readonly<Record<string, Subresource>>;
+  /** Subresources that clients know and this server does not have: what to tell who asks, by name. */
+  readonly unserved?: Readonly<Record<string, string>>;
   /** Default: Name and Age. */
   readonly columns?: readonly Column[];
   /** Field labels beside metadata.name and metadata.namespace. */

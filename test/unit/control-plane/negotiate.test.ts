@@ -53,6 +53,8 @@ const PATHS: readonly [string, string, string][] = [
   ["GET", "/api/v1/namespaces/default/pods/p/frob", "unknown"],
   ["GET", "/api/v1/namespaces/default/pods/p/status/x", "unknown"],
   ["GET", "/api/v1/namespaces/default/pods/p/constructor", "unknown"],
+  ["GET", "/api/v1/namespaces/default/pods/p/log", "unserved"],
+  ["POST", "/api/v1/namespaces/default/pods/p/exec", "unserved"],
   ["POST", "/api/v1/nodes/n", "method"],
   ["TRACE", "/api/v1/nodes", "method"],
   ["GET", "/readyz/store", "other"],

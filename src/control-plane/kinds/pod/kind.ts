@@ -33,6 +33,9 @@ function alignIps(status: JsonObject): void {
   else if (single !== "" && first === "") status["podIPs"] = [{ ip: single }];
 }
 
+const NO_CONTAINERS =
+  "nodeplane starts no containers, a Pod stands for what runs on its node already; go there, for example with ssh and journalctl";
+
 export const POD: Kind = {
   group: "",
   version: "v1",
@@ -55,6 +58,7 @@ export const POD: Kind = {
     if (isMirror(pod) || finished || asText(specOf(pod)["nodeName"]) === "") return 0;
     return asked ?? asNumber(specOf(pod)["terminationGracePeriodSeconds"]);
   },
+  unserved: { log: NO_CONTAINERS, exec: NO_CONTAINERS, attach: NO_CONTAINERS, portforward: NO_CONTAINERS },
   subresources: {
     status: {
       type: "object",
