@@ -41,6 +41,15 @@ function host(address: string): string {
   return `${address}/${isV6(address) ? 128 : 32}`;
 }
 
+/** A namespace with addresses behind a router, which names the device to it like the role. */
+interface Leaf {
+  readonly router: string;
+  readonly role: string;
+  readonly addresses: readonly string[];
+  /** The router's routes to the addresses are made at once. */
+  readonly routed: boolean;
+}
+
 export class PacketTopology {
   readonly namespaces = new Namespaces("p");
   readonly #file: CaseFile;
@@ -166,7 +175,7 @@ export class PacketTopology {
   #build(): void {
     const { namespaces } = this;
     const routers = ["node", "remote", "out"];
-    namespaces.add(...routers, "ext", "pod");
+    namespaces.add(...routers, "ext");
     for (const role of routers) this.#sysctl(role, ...ROUTER_SYSCTLS);
     this.#sysctl("ext", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0");
     this.#routerLink("remote", REMOTE4, REMOTE6);
@@ -176,13 +185,8 @@ export class PacketTopology {
     const podAddresses = Object.entries(this.#file.topology.addresses).filter(([role]) =>
       role.startsWith("pod"),
     );
-    this.#leafLink(
-      "node",
-      "pod",
-      "pod",
-      podAddresses.map(([, address]) => address),
-      true,
-    );
+    const addresses = podAddresses.map(([, address]) => address);
+    this.#leafLinks([{ router: "node", role: "pod", addresses, routed: true }]);
     this.#backendLeaves();
     for (const role of [...routers, "ext", "pod"]) this.#widenNeighbourQueues(role);
   }
@@ -202,11 +206,15 @@ export class PacketTopology {
       ({ address, local }) => !(local && this.nodeAddresses().includes(address)),
     );
     const named = leaves.map((leaf) => ({ ...leaf, role: `b${this.#index++}` }));
-    this.namespaces.add(...named.map((leaf) => leaf.role));
-    for (const { address, local, role } of named) {
-      this.#leaf.set(`${address} ${local}`, role);
-      this.#leafLink(local ? "node" : "remote", role, role, [address], !local);
-    }
+    for (const { address, local, role } of named) this.#leaf.set(`${address} ${local}`, role);
+    this.#leafLinks(
+      named.map(({ address, local, role }) => ({
+        router: local ? "node" : "remote",
+        role,
+        addresses: [address],
+        routed: !local,
+      })),
+    );
   }
 
   /** A link between node and another router. */
@@ -272,35 +280,38 @@ export class PacketTopology {
     return `via ${isV6(address) ? addresses["node_v6"] : addresses["node"]} dev eth0 onlink`;
   }
 
-  /** A namespace with addresses behind a router; `routed`: the router's route is made at once. */
-  #leafLink(
-    router: string,
-    role: string,
-    device: string,
-    addresses: readonly string[],
-    routed: boolean,
-  ): void {
+  /** Namespaces behind routers, in few commands: each costs a process. */
+  #leafLinks(leaves: readonly Leaf[]): void {
     const { namespaces } = this;
-    namespaces.batch([
-      `link add name ${device} netns ${this.netns(router)} type veth peer name eth0 netns ${this.netns(role)}`,
-    ]);
+    namespaces.make(...leaves.map(({ role }) => role));
     namespaces.batch(
-      [
-        `addr add ${GATEWAY4}/32 dev ${device} scope link`,
-        `addr add ${GATEWAY6}/64 dev ${device} nodad`,
-        `link set ${device} up`,
-        ...(routed ? addresses.map((address) => `route add ${host(address)} dev ${device}`) : []),
-      ],
-      router,
+      leaves.map(
+        ({ role, router }) =>
+          `link add name ${role} netns ${this.netns(router)} type veth peer name eth0 netns ${this.netns(role)}`,
+      ),
     );
-    namespaces.batch(
-      [
-        ...addresses.map((address) => `addr add ${host(address)} dev eth0${isV6(address) ? " nodad" : ""}`),
-        "link set eth0 up",
-        `route add default via ${GATEWAY4} dev eth0 onlink`,
-        `route add default via ${GATEWAY6} dev eth0 onlink`,
-      ],
-      role,
-    );
+    for (const router of new Set(leaves.map((leaf) => leaf.router)))
+      namespaces.batch(
+        leaves
+          .filter((leaf) => leaf.router === router)
+          .flatMap(({ role, addresses, routed }) => [
+            `addr add ${GATEWAY4}/32 dev ${role} scope link`,
+            `addr add ${GATEWAY6}/64 dev ${role} nodad`,
+            `link set ${role} up`,
+            ...(routed ? addresses.map((address) => `route add ${host(address)} dev ${role}`) : []),
+          ]),
+        router,
+      );
+    for (const { role, addresses } of leaves)
+      namespaces.batch(
+        [
+          "link set lo up",
+          ...addresses.map((address) => `addr add ${host(address)} dev eth0${isV6(address) ? " nodad" : ""}`),
+          "link set eth0 up",
+          `route add default via ${GATEWAY4} dev eth0 onlink`,
+          `route add default via ${GATEWAY6} dev eth0 onlink`,
+        ],
+        role,
+      );
   }
 }
