@@ -79,6 +79,8 @@ export interface Case {
   readonly fixture: string;
   readonly packet: Packet;
   readonly config: AgentConfig;
+  /** The case has settings of its own, for which an agent has to be started. */
+  readonly hasOwnConfig: boolean;
   /** Value of the node's zone label, `undefined`: the node has none. */
   readonly zone?: string;
   /** What holds in the mode asked for; `undefined`: the case is not for that mode. */
@@ -250,6 +252,7 @@ function readCase(at: At, file: Omit<CaseFile, "cases">, base: AgentConfig, mode
     fixture,
     packet,
     config: get("config").absent() ? base : readConfig(get("config"), base, mode),
+    hasOwnConfig: !get("config").absent(),
     ...(zone.absent() || zone.text() === "" ? {} : { zone: zone.text() }),
     ...(expect === undefined ? {} : { expect }),
   };

@@ -1,5 +1,6 @@
 /**
- * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID]… [--twins] [--verbose]`
+ * `npm run packet-cases -- FILE… [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID]… [--default-config] [--twins]
+ * [--verbose]`
  * Plays stateless packet cases on real namespaces with the real agent. Exit status 0: all passed; 1: some failed;
  * 2: a file, an option or the machine is not fit for it.
  */
@@ -14,7 +15,7 @@ import { whySkipped } from "./skipped.ts";
 import { twinsOf } from "./twins.ts";
 
 const USAGE =
-  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID or beginning]… [--twins] [--verbose]";
+  "usage: npm run packet-cases -- [FILE…] [--mode nftables|iptables|ipvs] [--iptables legacy|nft] [--only ID or beginning]… [--default-config] [--twins] [--verbose]";
 const DEFAULT_FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 
 class UsageError extends Error {}
@@ -28,6 +29,8 @@ function options(args: readonly string[]): {
   readonly mode: Mode;
   readonly variant?: string;
   readonly only: readonly string[];
+  /** Leave out cases with settings of their own: one agent plays the rest. */
+  readonly defaultConfig: boolean;
   /** Play the IPv6 twins of IPv4 cases too. */
   readonly twins: boolean;
   readonly verbose: boolean;
@@ -39,6 +42,7 @@ function options(args: readonly string[]): {
       mode: { type: "string", default: "nftables" },
       iptables: { type: "string" },
       only: { type: "string", multiple: true, default: [] },
+      "default-config": { type: "boolean", default: false },
       twins: { type: "boolean", default: false },
       verbose: { type: "boolean", default: false },
     },
@@ -56,6 +60,7 @@ function options(args: readonly string[]): {
     files,
     mode,
     only,
+    defaultConfig: values["default-config"],
     twins: values.twins,
     verbose: values.verbose,
     ...(variant === undefined ? {} : { variant }),
@@ -79,7 +84,7 @@ function twinsOfFile(file: CaseFile): CaseFile {
 }
 
 async function main(): Promise<number> {
-  const { files, mode, variant, only, twins, verbose } = options(process.argv.slice(2));
+  const { files, mode, variant, only, defaultConfig, twins, verbose } = options(process.argv.slice(2));
   if (process.getuid?.() !== 0)
     throw new UsageError("packet cases make network namespaces: run them as root");
   let passed = 0;
@@ -92,7 +97,10 @@ async function main(): Promise<number> {
   });
   for (const file of queue) {
     const { path } = file;
-    const chosen = selected(file.cases, only);
+    const all = selected(file.cases, only);
+    const chosen = all.filter(({ hasOwnConfig }) => !(defaultConfig && hasOwnConfig));
+    if (chosen.length < all.length)
+      say(`${path}: ${all.length - chosen.length} cases with settings of their own are left out`);
     known += chosen.length;
     const mine = chosen.filter(
       (item): item is Case & { readonly expect: Expectation } => item.expect !== undefined,
