@@ -64,7 +64,11 @@ export function packPort(port: number): string {
 /** `1.2.3.4:80` or `[fd00::1]:80`. */
 export function formatDestination(packed: PackedDestination): string {
   const split = packed.length - 2;
+  if (split === 4) {
+    const at = (i: number) => packed.charCodeAt(i);
+    return `${at(0)}.${at(1)}.${at(2)}.${at(3)}:${at(4) * 256 + at(5)}`;
+  }
   const address = unpackIp(packed.slice(0, split));
   const port = packed.charCodeAt(split) * 256 + packed.charCodeAt(split + 1);
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return `[${address}]:${port}`;
 }

@@ -29,7 +29,7 @@ function rules(text: string): readonly string[] {
 }
 
 async function conforms(driver: IptablesDriver): Promise<void> {
-  const restored = async (lines: readonly string[]) =>
+  const restored = async (lines: Iterable<string>) =>
     assert.deepEqual(await driver.restore(lines), { kind: "restored" });
   assert.equal(await driver.hasChain("nat", "KUBE-A"), false);
   await restored(MADE);
@@ -62,11 +62,32 @@ async function conforms(driver: IptablesDriver): Promise<void> {
   assert.equal(word.kind, "failed", "a jump to nowhere");
   assert.deepEqual(rules(await driver.save()), before);
 
+  // No lines: nothing is done. Many: they are asked for as they are read.
+  await restored([]);
+  await restored(manyRules(20_000));
+  assert.equal(rules(await driver.save()).length, before.length + 20_000);
+  await restored(["*nat", ":KUBE-MANY - [0:0]", "-X KUBE-MANY", "COMMIT"]);
+  assert.deepEqual(rules(await driver.save()), before);
+
   await restored([
     ...["*filter", "-D INPUT -m conntrack --ctstate NEW -j KUBE-A", ":KUBE-A - [0:0]", "-X KUBE-A", "COMMIT"],
     ...["*nat", ":KUBE-A - [0:0]", "-X KUBE-A", "COMMIT"],
   ]);
   assert.deepEqual(rules(await driver.save()), []);
+}
+
+function* manyRules(count: number): Iterable<string> {
+  yield* ["*nat", ":KUBE-MANY - [0:0]"];
+  for (let i = 0; i < count; i++) yield `-A KUBE-MANY -p tcp -m tcp --dport ${i} -j ACCEPT`;
+  yield "COMMIT";
+}
+
+/** Lines that end with an error where the last one should be. */
+function* brokenOff(): Iterable<string> {
+  for (const line of manyRules(5_000)) {
+    if (line === "COMMIT") throw new Error("no more lines");
+    yield line;
+  }
 }
 
 const families: readonly IpFamily[] = ["ip", "ip6"];
@@ -87,6 +108,21 @@ if (!insideNamespace()) {
           assert.equal(driver.hasRandomFully, true);
           await conforms(driver);
         });
+    for (const variant of ["legacy", "nft"] as const)
+      test(`${variant}: lines that end too early change nothing and keep no lock`, async () => {
+        const driver = await LinuxIptables.open("ip", variant);
+        const before = rules(await driver.save());
+        await assert.rejects(driver.restore(brokenOff()), { code: "IPTABLES_FAILED" });
+        assert.deepEqual(rules(await driver.save()), before);
+        assert.deepEqual(await driver.restore(["*nat", "COMMIT"]), { kind: "restored" });
+      });
+    test("one after the other, however many are asked for", async () => {
+      const [ip, ip6] = [await LinuxIptables.open("ip", "legacy"), await LinuxIptables.open("ip6", "legacy")];
+      const away = ["*nat", ":KUBE-MANY - [0:0]", "-X KUBE-MANY", "COMMIT"];
+      const all = [ip.restore(manyRules(20_000)), ip6.restore(["*nat", "COMMIT"]), ip.restore(away)];
+      for (const result of await Promise.all(all)) assert.deepEqual(result, { kind: "restored" });
+      assert.equal(await ip.hasChain("nat", "KUBE-MANY"), false);
+    });
     test("missing commands are said to be missing", async () => {
       const path = process.env["PATH"];
       process.env["PATH"] = "/nowhere";

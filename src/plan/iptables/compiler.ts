@@ -194,7 +194,7 @@ export class IptablesCompiler {
         for (const rule of chain.rules) rules.push(rule);
       }
       for (const rule of rules) lines.push(rule);
-      yield { key, lines };
+      yield { key, lines, rules: rules.length };
     }
   }
 

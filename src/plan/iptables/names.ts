@@ -2,7 +2,6 @@
  * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
  * Source: facts/kube-proxy-behaviour.md section 2.1.
  */
-import { Buffer } from "node:buffer";
 import { PROTOCOL_NUMBERS } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";
 import { sha256 } from "./sha256.ts";
@@ -10,7 +9,7 @@ import { sha256 } from "./sha256.ts";
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const HASH_CHARACTERS = 16;
 /** Reused: a hash is made in one go, as one flat string. */
-const CODES = Buffer.alloc(HASH_CHARACTERS);
+const CODES: number[] = Array.from({ length: HASH_CHARACTERS }, () => 0);
 
 /** Chains of one service port; everything that begins so is ours, and stale when nothing asks for it. */
 export const SERVICE_PREFIXES = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-"] as const;
@@ -65,7 +64,7 @@ export function chainHash(text: string): string {
     const value = over <= 0 ? word >>> -over : (word << over) | ((words[(at >> 5) + 1] ?? 0) >>> (32 - over));
     CODES[i] = BASE32.charCodeAt(value & 31);
   }
-  return CODES.toString("latin1");
+  return String.fromCharCode(...CODES);
 }
 
 /** How a service port goes into hashes. */

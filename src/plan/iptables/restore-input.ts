@@ -22,6 +22,8 @@ export interface InputSize {
 export interface OwnedLines {
   readonly key: string;
   readonly lines: readonly string[];
+  /** How many of them append a rule: told, since looking into every line would take as long as writing it. */
+  readonly rules: number;
 }
 
 interface Owned {
@@ -35,14 +37,14 @@ const NO_LINES: () => Iterable<OwnedLines> = () => [];
 class TablePart {
   readonly chains: string[] = [];
   streamed = NO_LINES;
-  readonly rules: { readonly key: string; readonly lines: string[] }[] = [];
+  readonly rules: { readonly key: string; readonly lines: string[]; rules: number }[] = [];
   readonly deletions: string[] = [];
 
   *blocks(): Iterable<OwnedLines> {
-    yield { key: "", lines: this.chains };
+    yield { key: "", lines: this.chains, rules: 0 };
     yield* this.streamed();
     yield* this.rules;
-    yield { key: "", lines: this.deletions };
+    yield { key: "", lines: this.deletions, rules: 0 };
   }
 }
 
@@ -71,14 +73,14 @@ class WrittenInput implements RestoreInput {
   }
 
   *#write(): Generator<string, void> {
-    const rules = { filter: 0, nat: 0, mangle: 0 };
-    const size = { lines: 0, rules };
+    const counted = { filter: 0, nat: 0, mangle: 0 };
+    const size = { lines: 0, rules: counted };
     const owners: Owned[] = [];
     this.#size = size;
     this.#owners = owners;
     for (const table of TABLES) {
       let isOpen = false;
-      for (const { key, lines } of this.#tables.get(table)?.blocks() ?? []) {
+      for (const { key, lines, rules } of this.#tables.get(table)?.blocks() ?? []) {
         if (lines.length === 0) continue;
         if (!isOpen) {
           isOpen = true;
@@ -86,11 +88,9 @@ class WrittenInput implements RestoreInput {
           yield `*${table}`;
         }
         if ((owners.at(-1)?.key ?? "") !== key) owners.push({ from: size.lines, key });
-        for (const line of lines) {
-          size.lines++;
-          if (line.startsWith("-A ")) rules[table]++;
-          yield line;
-        }
+        size.lines += lines.length;
+        counted[table] += rules;
+        yield* lines;
       }
       if (!isOpen) continue;
       owners.push({ from: size.lines, key: "" });
@@ -118,9 +118,15 @@ export class RestoreWriter {
   add(table: Table, lines: readonly string[], key = ""): void {
     if (lines.length === 0) return;
     const { rules } = this.#part(table);
-    const last = rules.at(-1);
-    if (last?.key === key) for (const line of lines) last.lines.push(line);
-    else rules.push({ key, lines: [...lines] });
+    let last = rules.at(-1);
+    if (last?.key !== key) {
+      last = { key, lines: [], rules: 0 };
+      rules.push(last);
+    }
+    for (const line of lines) {
+      last.lines.push(line);
+      if (line.startsWith("-A ")) last.rules++;
+    }
   }
 
   /** Lines between what is declared and what is added, asked for each time that the input is read. One source a table. */

@@ -167,6 +167,27 @@ test("nothing is written before the first complete state", async () => {
   assert.deepEqual(world.programmed, [2n]);
 });
 
+test("what is there is read while the first state is taken, and again when that took long", async () => {
+  for (const [waitMs, saves] of [
+    [500, 1],
+    [5_000, 2],
+  ] as const) {
+    const world = new IptablesWorld();
+    const batch = { revision: 1n, snapshot: true, origin: "live", changedAtMs: 0 } as const;
+    world.reconciler.begin(batch);
+    assert.equal(world.drivers.ip.saves, 1);
+    // Somebody is quicker than the second reading; after the first one it takes a canary to find out.
+    if (saves === 2) await world.drivers.ip.restore(["*nat", ":KUBE-SVC-STALE - [0:0]", "COMMIT"]);
+    for (const object of many(3)) world.reconciler.upsert(object);
+    world.clock.advance(waitMs);
+    world.reconciler.commit(batch);
+    await world.reconciler.idle();
+    assert.equal(world.drivers.ip.saves, saves);
+    assert.equal(world.rules("DNAT").length, 6);
+    assert.doesNotMatch(world.drivers.ip.text(), /STALE/);
+  }
+});
+
 test("a change writes the changed service's chains alone, and reads nothing", async () => {
   const world = new IptablesWorld();
   await world.feed(many(20), [], true);

@@ -28,6 +28,8 @@ const FULL_SYNC_MS = 3_600_000;
 /** What was read so long before the first state was complete is read once more. */
 const READ_AHEAD_MS = 2_000;
 
+type SyncOutcome = "written" | "refused" | "failed";
+
 export class IptablesReconciler extends ModeReconciler {
   readonly #options: IptablesReconcilerOptions;
   readonly #programmers: readonly IptablesProgrammer[];
@@ -53,12 +55,15 @@ export class IptablesReconciler extends ModeReconciler {
     this.#watchCanaries();
   }
 
-  /** The first complete state is on its way: other processes read what is there while it is taken. */
+  /**
+   * The first complete state is on its way: another process reads what is there while it is taken. Of one family, the one that
+   * mostly has services; starting a process takes this one some milliseconds.
+   */
   override begin(batch: FeedBatch): void {
     super.begin(batch);
     if (this.hasState || !batch.snapshot || this.#isReadAhead()) return;
     this.#readAheadMs = this.clock.monotonicMs();
-    for (const programmer of this.#programmers) programmer.readAhead();
+    this.#programmers[0]?.readAhead();
   }
 
   protected takeNode(node: NodeConfig): void {
@@ -137,7 +142,18 @@ export class IptablesReconciler extends ModeReconciler {
     this.noteFlows(changes);
     const mark = this.progress.mark();
     this.#warnOfMany();
-    const syncs = this.#programmers.map((programmer) => this.#syncFamily(programmer, changes, isFull));
+    const work = this.#programmers.map((programmer) => {
+      const own = changes.filter(({ family }) => family === programmer.family);
+      return { programmer, own };
+    });
+    // The family with the most to write first: the other's processes start while iptables-restore reads.
+    work.sort((a, b) => b.own.length - a.own.length);
+    const syncs: Promise<SyncOutcome>[] = [];
+    for (const { programmer, own } of work) {
+      if (isFull) programmer.requireFull();
+      syncs.push(this.#syncFamily(programmer, own));
+      await this.clock.yieldTurn();
+    }
     const outcomes = await Promise.all(syncs);
     if (outcomes.includes("failed")) {
       this.reportProblems();
@@ -151,14 +167,8 @@ export class IptablesReconciler extends ModeReconciler {
   }
 
   /** @returns refused: everything but some units is written; failed: nothing is known to be */
-  async #syncFamily(
-    programmer: IptablesProgrammer,
-    changes: readonly UnitChange[],
-    isFull: boolean,
-  ): Promise<"written" | "refused" | "failed"> {
+  async #syncFamily(programmer: IptablesProgrammer, own: readonly UnitChange[]): Promise<SyncOutcome> {
     const { family } = programmer;
-    if (isFull) programmer.requireFull();
-    const own = changes.filter((change) => change.family === family);
     try {
       const refused = await programmer.sync(own);
       this.refusals.settle(own, refused);
