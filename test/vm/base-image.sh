@@ -7,6 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD/test/vm
 cache=$PWD/.cache/vm
+PATH=$PATH:/usr/sbin:/sbin
 say() { printf 'vm: %s\n' "$*" >&2; }
 [ "$(id -u)" = 0 ] || { say "run this as root"; exit 2; }
 
@@ -19,17 +20,23 @@ MODULES="kernel/net kernel/lib kernel/crypto kernel/arch kernel/drivers/net/dumm
 kernel/drivers/net/virtio_net.ko kernel/drivers/net/net_failover.ko kernel/drivers/net/macvlan.ko kernel/drivers/net/vxlan
 kernel/drivers/net/wireguard kernel/drivers/net/tun.ko kernel/fs/overlayfs kernel/fs/fuse kernel/net/core/failover.ko"
 
-if ! command -v qemu-system-x86_64 >/dev/null || ! command -v mke2fs >/dev/null; then
-  say "installing qemu-system-x86 and e2fsprogs (the processor is emulated: neither /dev/kvm nor any other device is needed)"
-  log=$(mktemp)
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends qemu-system-x86 e2fsprogs >"$log" 2>&1 ||
-    { tail -5 "$log" >&2; rm -f "$log"; exit 1; }
-  rm -f "$log"
-fi
-
 mkdir -p "$cache/archives/partial"
 exec 9>"$cache/lock"
 flock 9
+
+# Lists that are missing or older than the mirror's packages are fetched once, and then everything begins anew.
+with_new_lists() { # WHY
+  [ -z "${VM_NEW_LISTS:-}" ] || { tail -5 "$cache/apt.log" >&2; say "$1"; exit 1; }
+  say "$1: fetching apt's lists"
+  apt-get update -q >"$cache/apt.log" 2>&1 || { tail -5 "$cache/apt.log" >&2; exit 1; }
+  VM_NEW_LISTS=1 exec sh "$here/base-image.sh"
+}
+
+if ! command -v qemu-system-x86_64 >/dev/null || ! command -v mke2fs >/dev/null; then
+  say "installing qemu-system-x86 and e2fsprogs (the processor is emulated: neither /dev/kvm nor any other device is needed)"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Acquire::Retries=3 qemu-system-x86 e2fsprogs \
+    >"$cache/apt.log" 2>&1 || with_new_lists "apt-get cannot install qemu-system-x86 and e2fsprogs"
+fi
 
 # Asking apt takes seconds: only when it has new lists, or these scripts changed.
 scripts=$(cat "$here/base-image.sh" "$here/init.sh" "$here/guest.sh" | sha256sum | cut -c1-16)
@@ -45,17 +52,12 @@ fi
 resolve() { # FOLDER OF ARCHIVES, ACTION…
   folder=$1
   shift
-  apt-get -q -y -o Dir::State::status=/dev/null -o APT::Install-Recommends=false -o Debug::NoLocking=1 -o APT::Sandbox::User=root \
+  apt-get -q -y -o Dir::State::status=/dev/null -o APT::Install-Recommends=false -o Debug::NoLocking=1 -o APT::Sandbox::User=root -o Acquire::Retries=3 \
     -o Dir::Cache::archives="$folder" "$@"
 }
 newest() { apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: *\(linux-image-.*\)/\1/p' | head -1; }
 kernel=$(newest)
-if [ -z "$kernel" ]; then
-  say "fetching apt's lists"
-  apt-get update -q >"$cache/apt.log" 2>&1 || { tail -5 "$cache/apt.log" >&2; exit 1; }
-  kernel=$(newest)
-fi
-[ -n "$kernel" ] || { say "apt knows no linux-image-amd64: run 'apt-get update'"; exit 1; }
+[ -n "$kernel" ] || with_new_lists "apt knows no linux-image-amd64"
 # Asked with an empty folder, apt names all archives, not only those that are still to fetch.
 mkdir -p "$cache/none/partial"
 # shellcheck disable=SC2086
@@ -73,13 +75,18 @@ finish() {
 started=$(date +%s)
 say "fetching $(wc -l <"$cache/list") packages and $kernel"
 # shellcheck disable=SC2086
-resolve "$cache/archives" --download-only install $PACKAGES >"$cache/apt.log" 2>&1 || { tail -5 "$cache/apt.log" >&2; exit 1; }
+resolve "$cache/archives" --download-only install $PACKAGES >"$cache/apt.log" 2>&1 || with_new_lists "packages cannot be fetched"
+rm -rf "$cache/kernel"
+mkdir -p "$cache/kernel"
+(cd "$cache/kernel" && apt-get -q -o APT::Sandbox::User=root -o Acquire::Retries=3 download "$kernel" >"$cache/apt.log" 2>&1) ||
+  with_new_lists "$kernel cannot be fetched"
+say "making the root image and the initrd"
 rm -rf "$cache"/base-*
 mkdir -p "$base"
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 root=$work/root
-mkdir -p "$root" "$work/kernel" "$work/initrd" "$work/package"
+mkdir -p "$root" "$work/kernel" "$work/initrd"
 
 unpack() { # ARCHIVE FOLDER
   dpkg-deb --fsys-tarfile "$1" | tar -x --keep-directory-symlink -C "$2" --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' \
@@ -111,8 +118,7 @@ echo guest >"$root/etc/hostname"
 install -m 755 "$here/guest.sh" "$root/usr/sbin/vm-guest"
 chroot "$root" ldconfig
 
-(cd "$work/package" && apt-get -q -o APT::Sandbox::User=root download "$kernel" >"$cache/apt.log" 2>&1) || { tail -5 "$cache/apt.log" >&2; exit 1; }
-dpkg-deb -x "$work"/package/*.deb "$work/kernel"
+dpkg-deb -x "$cache"/kernel/*.deb "$work/kernel"
 version=$(ls "$work/kernel/lib/modules")
 from=$work/kernel/lib/modules/$version
 to=$root/lib/modules/$version
