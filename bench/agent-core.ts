@@ -1,26 +1,8 @@
-/** Benchmarks. The path of an agent from frame to kernel: receiver with its state on disk, reconciler, real drivers. */
+/** Benchmarks. The path of an agent in nftables mode from frame to kernel, with real drivers. */
 import { Reconciler } from "../src/agent/reconcile/nftables/reconciler.ts";
 import { LinuxNft } from "../src/drivers/nftables/index.ts";
-import { DiskStateStore } from "../src/feed/stream/disk-state-store.ts";
-import { Receiver } from "../src/feed/stream/receiver.ts";
-import type { IpAddress } from "../src/model/ip.ts";
-import { parseCidr, parseIp } from "../src/model/ip.ts";
 import type { NftOp } from "../src/model/nftables.ts";
-import type { NodeConfig } from "../src/plan/node-config.ts";
-
-const ip = (text: string): IpAddress => parseIp(text) ?? ("" as IpAddress);
-const podRange = parseCidr("10.244.0.0/16");
-
-/** Node of the benchmarks; `192.168.0.2` is where it can be reached. */
-export const BENCH_NODE: NodeConfig = {
-  nodeName: "node-1",
-  nodeAddresses: [ip("192.168.0.2"), ip("127.0.0.1"), ip("::1")],
-  primaryAddresses: [ip("192.168.0.2")],
-  localTraffic: { kind: "cidrs", cidrs: podRange === undefined ? [] : [podRange] },
-  masqueradeAll: false,
-  masqueradeBit: 14,
-  nodePortAddresses: "primary",
-};
+import { FeedCore } from "./feed-core.ts";
 
 /** Notes when the table was first asked for, and how long commits took. */
 class TimedNft extends LinuxNft {
@@ -38,44 +20,16 @@ class TimedNft extends LinuxNft {
   }
 }
 
-export class AgentCore {
-  readonly ip = new TimedNft({ family: "ip", name: "nodeplane" });
-  readonly ip6 = new LinuxNft({ family: "ip6", name: "nodeplane" }, this.ip);
-  readonly reconciler: Reconciler;
-  readonly receiver: Receiver;
-  readonly store: DiskStateStore;
-  /** Newest revision in the kernel. */
-  programmed = 0n;
+export class AgentCore extends FeedCore<Reconciler> {
+  readonly ip: TimedNft;
+  readonly ip6: LinuxNft;
 
   constructor(stateDir: string) {
-    this.reconciler = new Reconciler({
-      mode: "nftables",
-      drivers: { ip: this.ip, ip6: this.ip6 },
-      node: BENCH_NODE,
-      onProgrammed: ({ revision }) => {
-        this.programmed = revision;
-      },
-      log: (level, message, fields) => {
-        if (level === "error" || level === "warn")
-          process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
-      },
-    });
-    this.store = new DiskStateStore(stateDir, (error) => process.stderr.write(`${error.message}\n`));
-    this.receiver = new Receiver({
-      store: this.store,
-      sets: ["Service", "EndpointSlice"],
-      listener: this.reconciler,
-      withTargets: false,
-      onWelcome: () => {},
-      onReportTaken: () => {},
-      onReportWanted: () => {},
-      onHeld: () => {},
-      onSnapshotRefused: (reason) => process.stderr.write(`snapshot refused: ${reason}\n`),
-    });
-  }
-
-  async take(messages: Iterable<Buffer>): Promise<void> {
-    for (const message of messages) await this.receiver.take(message);
+    const ip = new TimedNft({ family: "ip", name: "nodeplane" });
+    const ip6 = new LinuxNft({ family: "ip6", name: "nodeplane" }, ip);
+    super(stateDir, (options) => new Reconciler({ ...options, mode: "nftables", drivers: { ip, ip6 } }));
+    this.ip = ip;
+    this.ip6 = ip6;
   }
 
   /** Commits to the kernel so far, both families. */
@@ -83,17 +37,8 @@ export class AgentCore {
     return this.reconciler.status().families.reduce((sum, family) => sum + family.counters.commits, 0);
   }
 
-  /** Resolves when everything received is in the kernel. @throws when something was refused */
-  async live(): Promise<void> {
-    await this.reconciler.idle();
-    const { refused, lastError, revision, receivedRevision } = this.reconciler.status();
-    if (refused.length > 0 || lastError !== undefined || revision !== receivedRevision)
-      throw new Error(`not all is programmed: ${JSON.stringify([refused.slice(0, 3), lastError, revision])}`);
-  }
-
-  async stop(): Promise<void> {
-    this.reconciler.stop();
-    await this.store.close();
+  override async stop(): Promise<void> {
+    await super.stop();
     this.ip.close();
   }
 }

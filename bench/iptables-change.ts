@@ -27,13 +27,13 @@ export const bench: Bench = async ({ services, endpoints, variant, say }) => {
   flush(variant);
   const dir = mkdtempSync(join(tmpdir(), "nodeplane-bench-"));
   const core = await IptablesCore.open(dir, variant);
-  await core.take([welcome(), ...snapshotMessages(services, endpoints, "cluster-ip")]);
+  await core.program([welcome(), ...snapshotMessages(services, endpoints, "cluster-ip")]);
   const own: number[] = [];
   const byHand: number[] = [];
   for (let i = 0; i < WARM_UP + SAMPLES; i++) {
     const message = changeMessage(i + 2, benchSlice((i * STRIDE) % services, endpoints, endpoints, 1));
     const startMs = performance.now();
-    await core.take([message]);
+    await core.program([message]);
     const seconds = (performance.now() - startMs) / 1_000;
     const input = core.inputs.at(-1) ?? [];
     // Writing the same once more leaves the kernel as it is; what was deleted is declared and deleted again.

@@ -3,9 +3,7 @@ import { spawnSync } from "node:child_process";
 import { IptablesReconciler } from "../src/agent/reconcile/iptables/iptables-reconciler.ts";
 import type { IptablesDriver, IptablesVariant } from "../src/drivers/iptables/driver.ts";
 import { LinuxIptables } from "../src/drivers/iptables/index.ts";
-import { DiskStateStore } from "../src/feed/stream/disk-state-store.ts";
-import { Receiver } from "../src/feed/stream/receiver.ts";
-import { BENCH_NODE } from "./agent-core.ts";
+import { FeedCore } from "./feed-core.ts";
 
 const MAX_OUTPUT_BYTES = 1 << 30;
 
@@ -33,43 +31,19 @@ function recording(driver: IptablesDriver, inputs: (readonly string[])[]): Iptab
   };
 }
 
-export class IptablesCore {
-  readonly receiver: Receiver;
-  readonly store: DiskStateStore;
-  readonly reconciler: IptablesReconciler;
+export class IptablesCore extends FeedCore<IptablesReconciler> {
   /** IPv4 inputs, in their order. */
-  readonly inputs: (readonly string[])[] = [];
-  /** Newest revision in the kernel. */
-  programmed = 0n;
+  readonly inputs: readonly (readonly string[])[];
 
   private constructor(
     stateDir: string,
     drivers: { readonly ip: IptablesDriver; readonly ip6: IptablesDriver },
   ) {
-    this.reconciler = new IptablesReconciler({
-      drivers: { ip: recording(drivers.ip, this.inputs), ip6: drivers.ip6 },
-      node: BENCH_NODE,
-      minSyncPeriodMs: 0,
-      syncPeriodMs: 3_600_000,
-      onProgrammed: ({ revision }) => {
-        this.programmed = revision;
-      },
-      log: (level, message, fields) => {
-        if (level === "error") process.stderr.write(`${message} ${JSON.stringify(fields)}\n`);
-      },
-    });
-    this.store = new DiskStateStore(stateDir, (error) => process.stderr.write(`${error.message}\n`));
-    this.receiver = new Receiver({
-      store: this.store,
-      sets: ["Service", "EndpointSlice"],
-      listener: this.reconciler,
-      withTargets: false,
-      onWelcome: () => {},
-      onReportTaken: () => {},
-      onReportWanted: () => {},
-      onHeld: () => {},
-      onSnapshotRefused: (reason) => process.stderr.write(`snapshot refused: ${reason}\n`),
-    });
+    const inputs: (readonly string[])[] = [];
+    const recorded = { ip: recording(drivers.ip, inputs), ip6: drivers.ip6 };
+    const periods = { minSyncPeriodMs: 0, syncPeriodMs: 3_600_000 };
+    super(stateDir, (options) => new IptablesReconciler({ ...options, ...periods, drivers: recorded }));
+    this.inputs = inputs;
   }
 
   static async open(stateDir: string, variant: IptablesVariant): Promise<IptablesCore> {
@@ -83,17 +57,9 @@ export class IptablesCore {
   }
 
   /** Takes messages until all of it is in the kernel. @throws when something was refused */
-  async take(messages: Iterable<Buffer>): Promise<void> {
-    for (const message of messages) await this.receiver.take(message);
-    await this.reconciler.idle();
-    const { refused, lastError, revision, receivedRevision } = this.reconciler.status();
-    if (refused.length > 0 || lastError !== undefined || revision !== receivedRevision)
-      throw new Error(`not all is programmed: ${JSON.stringify([refused.slice(0, 3), lastError, revision])}`);
-  }
-
-  async stop(): Promise<void> {
-    this.reconciler.stop();
-    await this.store.close();
+  async program(messages: Iterable<Buffer>): Promise<void> {
+    await this.take(messages);
+    await this.live();
   }
 }
 

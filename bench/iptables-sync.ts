@@ -27,7 +27,7 @@ export const bench: Bench = async ({ services, endpoints, variant, say }) => {
     const dir = mkdtempSync(join(tmpdir(), "nodeplane-bench-"));
     const core = await IptablesCore.open(dir, variant);
     const startMs = performance.now();
-    await core.take(messages);
+    await core.program(messages);
     const seconds = (performance.now() - startMs) / 1_000;
     await core.stop();
     rmSync(dir, { recursive: true });
