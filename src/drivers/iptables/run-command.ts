@@ -27,16 +27,19 @@ export interface CommandInput {
 
 const NO_INPUT: CommandInput = { lines: [] };
 const MAX_STDERR_BYTES = 16_384;
-/** Lines are joined to pieces of about this size, so that a large input needs few writes. */
+/** Lines are joined to pieces of about this size, so that a large input needs few writes; the first ones are small, to begin early. */
 const PIECE_CHARACTERS = 65_536;
+const FIRST_PIECE_CHARACTERS = 2_048;
 
 function* pieces(lines: Iterable<string>): Generator<string> {
   let piece = "";
+  let size = FIRST_PIECE_CHARACTERS;
   for (const line of lines) {
     piece += `${line}\n`;
-    if (piece.length < PIECE_CHARACTERS) continue;
+    if (piece.length < size) continue;
     yield piece;
     piece = "";
+    size = Math.min(size * 2, PIECE_CHARACTERS);
   }
   if (piece !== "") yield piece;
 }
