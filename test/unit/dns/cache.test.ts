@@ -148,6 +148,39 @@ test("a full cache drops its oldest entry", async () => {
   assert.equal(w.asked, 4);
 });
 
+test("what is kept comes back as it was: spelling of other names, kinds of records, flags", async () => {
+  const w = world("");
+  const name = "Www.Example.";
+  const cname = {
+    name,
+    type: TYPE.CNAME,
+    class: CLASS.IN,
+    ttl: 60,
+    data: { kind: "name", name: "aLias.Example." },
+  };
+  const opaque = { kind: "opaque", bytes: Uint8Array.of(1, 0, 255, 128) };
+  w.reply = () => ({
+    authoritative: true,
+    answers: [cname as ResourceRecord, a("aLias.Example.", 60)],
+    authorities: [soa(60, 60)],
+    additionals: [
+      { name: "X.", type: 65_280, class: CLASS.IN, ttl: 60, data: opaque as ResourceRecord["data"] },
+    ],
+  });
+  const first = await w.ask(name);
+  const kept = await w.ask(name);
+  assert.deepEqual([first.by, kept.by, w.asked], ["forward", "cache", 1]);
+  assert.deepEqual(kept.message, first.message);
+});
+
+test("a reply that cannot be written as octets is not kept", async () => {
+  const w = world("");
+  w.reply = () => ({ answers: [a("no-dot-at-the-end", 60)] });
+  await w.ask();
+  await w.ask();
+  assert.equal(w.asked, 2);
+});
+
 test("zones may be left out", async () => {
   const w = world("{\n disable success example\n disable denial example\n }");
   await w.ask();

@@ -3,6 +3,8 @@
  * replies live for the smaller of the SOA's TTL and minimum (RFC 2308 section 5); TTL 0 is never kept.
  */
 import { RCODE, TYPE } from "../../../codec/dns/constants.ts";
+import { decodeMessage } from "../../../codec/dns/decode.ts";
+import { encodeMessage, Unencodable } from "../../../codec/dns/encode.ts";
 import type { DnsMessage, ResourceRecord } from "../../../codec/dns/message.ts";
 import { type DnsQuery, replyTo } from "../../query.ts";
 
@@ -20,7 +22,8 @@ export interface CacheLimits {
 export type Verdict = "success" | "denial" | "failure";
 
 export interface CacheEntry {
-  readonly message: DnsMessage;
+  /** See {@link packReply}. */
+  readonly packed: string;
   readonly verdict: Verdict;
   readonly by: string;
   readonly storedAtMs: number;
@@ -88,6 +91,27 @@ export function limitTtls(message: DnsMessage, verdict: Verdict, limits: CacheLi
   };
 }
 
+/**
+ * The reply as octets in a Latin-1 text, without OPT: a fifth of what objects take, and most hits are the native engine's.
+ * @returns `undefined` for a reply that cannot be written
+ */
+export function packReply(message: DnsMessage): string | undefined {
+  const { edns, ...rest } = message;
+  void edns;
+  try {
+    return encodeMessage(rest).toString("latin1");
+  } catch (error) {
+    if (error instanceof Unencodable) return undefined;
+    throw error;
+  }
+}
+
+function unpackReply(packed: string): DnsMessage {
+  const decoded = decodeMessage(Buffer.from(packed, "latin1"));
+  if (decoded.kind !== "message") throw new Error(`a kept reply cannot be read: ${decoded.reason}`);
+  return decoded.message;
+}
+
 /** Life that is left, negative when it is over. */
 export function leftSeconds(entry: CacheEntry, nowMs: number): number {
   return entry.ttlSeconds - (nowMs - entry.storedAtMs) / 1000;
@@ -104,7 +128,7 @@ export function replay(
   how: { readonly keepTtl: boolean; readonly staleTtl?: number },
 ): DnsMessage {
   const ageSeconds = how.keepTtl ? 0 : Math.floor((nowMs - entry.storedAtMs) / 1000);
-  const { message } = entry;
+  const message = unpackReply(entry.packed);
   const asked = message.questions[0]?.name ?? query.name;
   const wantsDnssec = query.message.edns?.dnssecOk === true || query.message.authenticData;
   const renew = (record: ResourceRecord): ResourceRecord => ({

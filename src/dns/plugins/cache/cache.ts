@@ -12,6 +12,7 @@ import {
   judge,
   leftSeconds,
   limitTtls,
+  packReply,
   replay,
   type Verdict,
 } from "./cache-entry.ts";
@@ -121,10 +122,13 @@ export class CachePlugin implements Plugin {
     const disabled = isSuccess ? this.#options.disableSuccess : this.#options.disableDenial;
     if (disabled.some((zone) => isWithin(query.lowerName, zone))) return outcome;
     const message = limitTtls(outcome.message, judged.verdict, this.#options);
+    const questions = [{ name: query.name, type: query.type, class: query.class }];
+    const packed = packReply({ ...message, questions });
+    if (packed === undefined) return { ...outcome, message };
     // A failure must not push out an answer that can still be served when it is stale.
     const entry: CacheEntry = {
       ...judged,
-      message: { ...message, questions: [{ name: query.name, type: query.type, class: query.class }] },
+      packed,
       by: outcome.by,
       storedAtMs: this.#now(),
       hits: 0,
