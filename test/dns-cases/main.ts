@@ -3,7 +3,7 @@
  * [--only NAME] [--no-opts]`: plays cases of
  * names against the real resolver. Prints expected and seen of each failure, ends with `N passed, N failed`.
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readCases } from "./case-file.ts";
 import type { Transport } from "./client.ts";
@@ -37,7 +37,8 @@ async function main(): Promise<number> {
     .filter((entry) => values.only === undefined || values.only.some((text) => entry.name.includes(text)))
     .filter((entry) => !values["no-opts"] || entry.opts === undefined);
   const results = await runCases(cases, {
-    fixture: values.fixture,
+    // The resolver runs in a folder of its own.
+    fixture: resolve(values.fixture),
     transports,
     path,
     onResult: ({ entry, problems }) => {
