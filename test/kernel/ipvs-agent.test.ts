@@ -13,7 +13,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { IpvsFigures } from "../../src/agent/reconcile/status.ts";
 import { readStatus } from "../../src/agent/status/read-status.ts";
 import { LinuxIpvs } from "../../src/drivers/ipvs/index.ts";
-import { PATIENCE } from "../packet-cases/patience.ts";
+import { until as untilHolds } from "../support/until.ts";
 import { SocketClient, startServer } from "./ipvs-sockets.ts";
 import { insideNamespace, Namespaces, reexecuteInNamespace } from "./netns.ts";
 
@@ -57,17 +57,17 @@ function write(web: readonly string[], others = 0): void {
   renameSync(`${folder}/new`, objects);
 }
 
-async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + 60_000 * PATIENCE;
-  for (;;) {
+/** Waits for something that cannot be asked at every moment, and that costs a process: so not too often. */
+function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
+  return untilHolds(async () => {
     try {
-      if (await done()) return;
+      if (await done()) return true;
     } catch {
       // Not yet.
     }
-    if (Date.now() > endMs) throw new Error(`timed out: ${what}`);
     await delay(200);
-  }
+    return false;
+  }, what);
 }
 
 async function programmed() {

@@ -2,7 +2,7 @@
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface, type Interface } from "node:readline";
-import { PATIENCE } from "../packet-cases/patience.ts";
+import { PATIENCE } from "../support/patience.ts";
 import type { Namespaces } from "./netns.ts";
 
 const SERVER = `require("net").createServer((s) => s.on("error", () => {}).on("data", () => s.write(process.argv[1] + "\\n")))

@@ -12,9 +12,9 @@ import { LinuxIpvs } from "../../src/drivers/ipvs/index.ts";
 import { LinuxNft } from "../../src/drivers/nftables/index.ts";
 import type { IpvsOp } from "../../src/model/ipvs.ts";
 import { planIpvs } from "../../src/plan/plan-text.ts";
-import { PATIENCE } from "../packet-cases/patience.ts";
 import { endpoint, nodeConfig, service, slice } from "../support/objects.ts";
 import { mustIp } from "../support/packet-cases.ts";
+import { PATIENCE } from "../support/patience.ts";
 import { insideNamespace, Namespaces, reexecuteInNamespace } from "./netns.ts";
 
 const run = promisify(execFile);

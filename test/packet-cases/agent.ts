@@ -7,9 +7,9 @@ import { closeSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync
 import { request } from "node:http";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PATIENCE } from "../support/patience.ts";
 import type { AgentConfig, FixtureService, Mode, Topology } from "./case-file.ts";
 import { type NodeFields, objectsText } from "./objects.ts";
-import { PATIENCE } from "./patience.ts";
 import type { PacketTopology } from "./topology.ts";
 
 const EXECUTABLE = join(import.meta.dirname, "../../bin/nodeplane");

@@ -6,12 +6,12 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ipFamily, parseIp } from "../../src/model/ip.ts";
+import { PATIENCE, STRETCH } from "../support/patience.ts";
 import { KernelRules, readListing } from "../walk/kernel.ts";
 import { AgentUnderTest } from "./agent.ts";
 import type { Case, CaseFile, Expectation, Mode, Protocol } from "./case-file.ts";
 import { expectationText, judge, outcomesText } from "./judge.ts";
 import { NetProbe, type Outcomes } from "./netprobe.ts";
-import { PATIENCE, STRETCH } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
 import { tracedFailure } from "./traced.ts";
 

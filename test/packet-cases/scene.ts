@@ -7,8 +7,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { IptablesVariant } from "../../src/drivers/iptables/driver.ts";
+import { PATIENCE } from "../support/patience.ts";
+import { until } from "../support/until.ts";
 import { AgentUnderTest, lockFileBeside } from "./agent.ts";
 import type {
   AgentConfig,
@@ -23,12 +24,10 @@ import { MODES, readCaseFile } from "./case-file.ts";
 import { answersIn } from "./judge.ts";
 import { type HttpAnswer, NetProbe } from "./netprobe.ts";
 import type { NodeFields } from "./objects.ts";
-import { PATIENCE } from "./patience.ts";
 import { PacketTopology } from "./topology.ts";
 
 const FILE = join(import.meta.dirname, "../cases/packet-cases.yaml");
 const TOOL = join(import.meta.dirname, "flow-tool.ts");
-const POLL_MS = 20;
 const CONNECT_MS = 2_000 * PATIENCE;
 
 /** Mode under test: NODEPLANE_TEST_MODE, nftables if it is not set. */
@@ -52,14 +51,14 @@ export async function eventually<T>(
   timeoutMs: number,
   check: () => T | undefined | false | Promise<T | undefined | false>,
 ): Promise<T> {
-  const limitMs = timeoutMs * PATIENCE;
-  const deadline = Date.now() + limitMs;
-  for (;;) {
-    const result = await check();
-    if (result !== undefined && result !== false) return result;
-    if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`);
-    await sleep(POLL_MS);
-  }
+  let result: T | undefined | false;
+  const holds = async () => {
+    result = await check();
+    return result !== undefined && result !== false;
+  };
+  await until(holds, what, timeoutMs);
+  if (result === undefined || result === false) throw new Error(`unreachable: ${what}`);
+  return result;
 }
 
 /** A process in a namespace whose lines are kept. */

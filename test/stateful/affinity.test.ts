@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureService } from "../packet-cases/case-file.ts";
-import { STRETCH } from "../packet-cases/patience.ts";
 import { modeUnderTest, Scene } from "../packet-cases/scene.ts";
+import { STRETCH } from "../support/patience.ts";
 
 const VIP = "172.30.0.41";
 const TIMEOUT_SECONDS = 2 * STRETCH;

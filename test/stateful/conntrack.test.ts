@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureEndpoint, FixtureService } from "../packet-cases/case-file.ts";
-import { STRETCH } from "../packet-cases/patience.ts";
 import { backendIn, eventually, type Flow, overUdp, Scene, withEndpoints } from "../packet-cases/scene.ts";
+import { STRETCH } from "../support/patience.ts";
 
 suite("stateful: flows", () => {
   let scene: Scene;

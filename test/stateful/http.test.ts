@@ -7,8 +7,8 @@ import { once } from "node:events";
 import { after, before, beforeEach, suite, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FixtureService } from "../packet-cases/case-file.ts";
-import { STRETCH } from "../packet-cases/patience.ts";
 import { eventually, modeUnderTest, Scene, variantUnderTest, withEndpoints } from "../packet-cases/scene.ts";
+import { STRETCH } from "../support/patience.ts";
 
 const SYNC_PERIOD_MS = 1_000 * STRETCH;
 const TAINT = "ToBeDeletedByClusterAutoscaler";

@@ -7,7 +7,7 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { PATIENCE } from "../packet-cases/patience.ts";
+import { PATIENCE } from "../support/patience.ts";
 
 const CASES = join(import.meta.dirname, "../cases/packet-cases.yaml");
 const MODES: Readonly<Record<string, Readonly<Record<string, string>>>> = {

@@ -1,4 +1,4 @@
-/** Packet cases: how slow the machine may be. NODEPLANE_TEST_PATIENCE (1 to 50) says it, where the processor is emulated. */
+/** Test code. How slow the machine may be. NODEPLANE_TEST_PATIENCE (1 to 50) says it, where the processor is emulated. */
 const given = Number(process.env["NODEPLANE_TEST_PATIENCE"] ?? "1");
 
 /** By what deadlines are multiplied: they cost nothing unless something fails. */
