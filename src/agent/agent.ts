@@ -20,6 +20,7 @@ import { changedSysctlsPath } from "./preconditions/changed-sysctls.ts";
 import { runCommand } from "./preconditions/forward-policy.ts";
 import { Preconditions } from "./preconditions/preconditions.ts";
 import { Programming } from "./programming.ts";
+import type { ServiceConnections } from "./reconcile/service-connections.ts";
 import type { ReconcilerStatus } from "./reconcile/status.ts";
 import { Reporting } from "./reporting.ts";
 import { LocalServices } from "./services/local-services.ts";
@@ -160,6 +161,7 @@ export class Agent {
         addresses: config.primaryAddresses,
         podCIDRs: (node?.podCIDRs ?? []).map((cidr) => `${cidr.address}/${cidr.prefixBits}`),
       },
+      ...(settings.countConnections ? { serviceConnections: this.#serviceConnections() } : {}),
       preconditions: this.#preconditions.status,
       workloads: this.#reporting.workloads?.status() ?? [],
       refusedManifests: this.#reporting.workloads?.problems ?? [],
@@ -204,11 +206,21 @@ export class Agent {
     }
   }
 
+  #serviceConnections(): readonly ServiceConnections[] {
+    try {
+      return this.#programming.serviceConnections();
+    } catch (error) {
+      this.#options.log.warn({ error: (error as Error).message }, "cannot read connection counters");
+      return [];
+    }
+  }
+
   #snapshot(): MetricsSnapshot {
     const { source } = this.#options;
     return {
       reconciler: this.#programming.status(),
       affinityNotRemembered: () => this.#programming.affinityNotRemembered(),
+      serviceConnections: () => this.#serviceConnections(),
       packetCounters: () => this.#packetCounters(),
       feedAgeSeconds: source.feed.ageSeconds(),
       feedConnected: this.#programming.isConnected,

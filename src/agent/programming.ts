@@ -21,6 +21,7 @@ import type { AgentMetrics } from "./metrics/agent-metrics.ts";
 import type { KernelReconciler } from "./reconcile/kernel-reconciler.ts";
 import { openReconciler } from "./reconcile/open-reconciler.ts";
 import { removeOtherModes } from "./reconcile/other-modes.ts";
+import type { ServiceConnections } from "./reconcile/service-connections.ts";
 import type { ReconcilerStatus } from "./reconcile/status.ts";
 
 export interface ProgrammingOptions {
@@ -124,6 +125,11 @@ export class Programming {
   /** See {@link KernelReconciler}. Asks the kernel. */
   affinityNotRemembered(): ReadonlyMap<IpFamily, number> {
     return this.#reconciler.affinityNotRemembered?.() ?? new Map<IpFamily, number>();
+  }
+
+  /** See {@link KernelReconciler}. Asks the kernel now and then. */
+  serviceConnections(): readonly ServiceConnections[] {
+    return this.#reconciler.serviceConnections?.() ?? [];
   }
 
   /** Feeds the kernel until `signal` aborts, then lets what was received get there. */

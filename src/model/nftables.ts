@@ -112,6 +112,8 @@ export interface NftSet {
   readonly flags: readonly ("interval" | "timeout" | "dynamic")[];
   /** Number of elements a sized set can hold; absent for a growing one. */
   readonly size?: number;
+  /** Every element counts the packets that found it. */
+  readonly counter?: true;
 }
 
 /**
@@ -124,6 +126,12 @@ export interface NftElements {
   readonly keyEnds?: Uint8Array;
   readonly data?: Uint8Array;
   readonly verdicts?: readonly NftVerdict[];
+}
+
+/** What the elements of a set with `counter` have counted: keys packed as in {@link NftElements}, one number each. */
+export interface NftElementCounts {
+  readonly keys: Uint8Array;
+  readonly packets: Float64Array;
 }
 
 /**

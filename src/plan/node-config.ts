@@ -31,6 +31,8 @@ export interface NodeConfig {
   readonly localhostNodePorts?: boolean;
   /** iptables mode alone: the kernel's conntrack takes out-of-window packets, so INVALID ones need not be dropped. */
   readonly conntrackBeLiberal?: boolean;
+  /** New connections of service ports are counted: by the frontend maps of nftables mode, by virtual servers. Absent: no. */
+  readonly countConnections?: boolean;
 }
 
 /** Where node ports of one family answer: every local address but loopback, or just these. */

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { LinuxIpvs } from "../../src/drivers/ipvs/index.ts";
 import { LinuxNft } from "../../src/drivers/nftables/index.ts";
-import type { IpvsOp } from "../../src/model/ipvs.ts";
+import { type IpvsOp, ipvsServiceKey } from "../../src/model/ipvs.ts";
 import { planIpvs } from "../../src/plan/plan-text.ts";
 import { endpoint, nodeConfig, service, slice } from "../support/objects.ts";
 import { mustIp } from "../support/packet-cases.ts";
@@ -147,5 +147,6 @@ if (!insideNamespace()) {
       });
     const [web] = (await driver.read()).filter(({ service: one }) => one.address === "10.96.0.10");
     assert.equal(web?.statistics.connections, 3, "counted");
+    assert.equal(driver.readConnections().get(ipvsServiceKey(web.service)), 3);
   });
 }

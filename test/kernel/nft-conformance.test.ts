@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NftElements, NftOp } from "../../src/model/nftables.ts";
+import type { NftElements, NftOp, NftSet } from "../../src/model/nftables.ts";
 import {
   type Backend,
   committed,
@@ -15,7 +15,7 @@ import {
   open,
   slots,
 } from "./nft-backends.ts";
-import { chainOps, declaredSets, type Layout, layoutOps, pack, ruleOps, tcp } from "./nft-fixture.ts";
+import { chainOps, declaredSets, type Layout, layoutOps, PORT, pack, ruleOps, tcp } from "./nft-fixture.ts";
 
 const PORT_ONLY = ["th dport"] as const;
 
@@ -89,6 +89,24 @@ function cases(backend: Backend, layout: Layout): void {
     );
     assert.equal(state?.sets.get("slot")?.elements.count, 0);
     assert.equal(driver.generation(), before);
+  });
+
+  test("elements of a set with a counter count from zero; a declaration without one is another", (t) => {
+    const [driver, other] = open(t, backend, layout);
+    const set: NftSet = { name: "counted", key: PORT, data: "verdict", flags: [], counter: true };
+    const keys = [tcp(80), tcp(443)];
+    const elements: NftElements = { ...pack(keys), verdicts: [{ kind: "accept" }, { kind: "accept" }] };
+    assert.equal(driver.elementCounts(set).packets.length, 0);
+    committed(driver, [...HEAD, { op: "add-set", set }, { op: "add-elements", set: "counted", elements }]);
+    for (const reader of [driver, other]) {
+      assert.deepEqual(reader.read()?.sets.get("counted")?.set, set);
+      const counts = reader.elementCounts(set);
+      assert.deepEqual([...counts.packets], [0, 0]);
+      assert.deepEqual([...counts.keys].sort(), [...elements.keys].sort());
+    }
+    committed(driver, [{ op: "add-set", set }]);
+    const { counter: _, ...plain } = set;
+    assert.deepEqual(failures(driver, [{ op: "add-set", set: plain }]), ["0 EEXIST"]);
   });
 
   test("operations on a missing table fail with ENOENT", (t) => {

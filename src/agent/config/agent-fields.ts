@@ -144,6 +144,14 @@ export const AGENT = {
     fallbackText: "false",
     note: "end TCP connections through a Service whose endpoint is in no EndpointSlice any more, not even as terminating",
   },
+  countConnections: {
+    path: "countConnections",
+    flag: "count-connections",
+    type: bool,
+    fallback: false,
+    fallbackText: "false",
+    note: "nftables and ipvs mode: count the new connections of each service port, for `nodeplane_service_connections_total` (a series a service port) and `nodeplane status`",
+  },
   logLevel: {
     path: "logLevel",
     flag: "log-level",

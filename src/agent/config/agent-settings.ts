@@ -82,6 +82,8 @@ export interface AgentSettings {
   readonly zone: string;
   readonly heartbeatPeriodMs: number;
   readonly setPreconditions: boolean;
+  /** New connections of each service port are counted. Never in iptables mode. */
+  readonly countConnections: boolean;
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
@@ -133,6 +135,7 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     zone: values.get(AGENT.zone),
     heartbeatPeriodMs: values.get(AGENT.heartbeatPeriod),
     setPreconditions: values.get<boolean>(AGENT.setPreconditions),
+    countConnections: mode !== "iptables" && values.get<boolean>(AGENT.countConnections),
     logLevel: values.get(AGENT.logLevel),
   };
 }

@@ -32,6 +32,7 @@ export function nodeConfig(
     nodePortAddresses: settings.nodePortAddresses,
     ...(settings.localhostNodePorts ? { localhostNodePorts: true } : {}),
     ...(settings.conntrack.tcpBeLiberal ? { conntrackBeLiberal: true } : {}),
+    ...(settings.countConnections ? { countConnections: true } : {}),
   };
 }
 

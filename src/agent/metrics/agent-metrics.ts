@@ -10,6 +10,7 @@ import { registerIptables } from "./iptables-metrics.ts";
 import { registerIpvs } from "./ipvs-metrics.ts";
 import { FAMILY_LABEL, type MetricsSnapshot } from "./metrics-snapshot.ts";
 import { registerScraped } from "./scraped-metrics.ts";
+import { registerServices } from "./service-metrics.ts";
 
 /** 1 ms … 16.384 s. */
 const SYNC_BUCKETS = Array.from({ length: 15 }, (_, k) => 0.001 * 2 ** k);
@@ -101,6 +102,7 @@ export class AgentMetrics {
     registerProcessMetrics(this.#registry);
     this.#buildInfo();
     registerScraped(this.#registry, snapshot);
+    registerServices(this.#registry, snapshot);
     registerIptables(this.#registry, snapshot);
     registerIpvs(this.#registry, snapshot);
   }

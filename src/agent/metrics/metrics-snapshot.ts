@@ -1,5 +1,6 @@
 /** Layer agent. What metrics are made of that others keep. Plain values. */
 import type { IpFamily } from "../../model/ip.ts";
+import type { ServiceConnections } from "../reconcile/service-connections.ts";
 import type { ReconcilerStatus } from "../reconcile/status.ts";
 
 /** Values of the label `ip_family`. */
@@ -10,6 +11,8 @@ export interface MetricsSnapshot {
   readonly reconciler: ReconcilerStatus;
   /** Asks the kernel, by family. */
   readonly affinityNotRemembered: () => ReadonlyMap<IpFamily, number>;
+  /** New connections by service port; asks the kernel now and then. Empty unless they are counted. */
+  readonly serviceConnections: () => readonly ServiceConnections[];
   /** Asks the kernel for the packet counters of iptables mode, by name; empty where there are none. */
   readonly packetCounters: () => ReadonlyMap<string, number>;
   readonly feedAgeSeconds: number;

@@ -5,6 +5,7 @@ import type { ObjectProblem } from "../../model/objects.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
 import type { Planner } from "../../plan/planner.ts";
 import type { UnitChange, UnitShape } from "../../plan/unit.ts";
+import type { ServiceConnections } from "./service-connections.ts";
 import type { ReconcilerStatus } from "./status.ts";
 
 export type ReconcileLog = (
@@ -23,6 +24,11 @@ export interface KernelReconciler extends FeedListener {
   serviceRanges(family: IpFamily): ReturnType<Planner["serviceRanges"]>;
   /** Connections of services with session affinity that sets of clients had no room for; modes that cannot tell have none. */
   affinityNotRemembered?(): ReadonlyMap<IpFamily, number>;
+  /**
+   * New connections of every service port, where they are counted; modes that do not count have none. Asks the kernel now
+   * and then. @throws {NodeplaneError} when that fails
+   */
+  serviceConnections?(): readonly ServiceConnections[];
   /** Resolves when nothing is left to be written but what waits for a retry. */
   idle(): Promise<void>;
   /** Stops watching and writing; what is in the kernel stays. */

@@ -1,4 +1,5 @@
 /** Layer agent. What `nodeplane status -o json` prints: the agent's state as plain values. Field names are a contract. */
+import type { ServiceConnections } from "../reconcile/service-connections.ts";
 import type { ReconcilerStatus } from "../reconcile/status.ts";
 
 export interface WorkloadStatus {
@@ -44,6 +45,8 @@ export interface AgentStatus {
     readonly addresses: readonly string[];
     readonly podCIDRs: readonly string[];
   };
+  /** Only with `countConnections`. */
+  readonly serviceConnections?: readonly ServiceConnections[];
   readonly preconditions: readonly PreconditionStatus[];
   readonly workloads: readonly WorkloadStatus[];
   readonly refusedManifests: readonly string[];

@@ -3,6 +3,7 @@ import { formatKey } from "../../model/objects.ts";
 import type { AgentStatus, WorkloadStatus } from "./agent-status.ts";
 
 const MAX_LISTED = 50;
+const MAX_BUSY = 10;
 const FAMILY = { ip: "IPv4", ip6: "IPv6" } as const;
 
 export function formatStatus(status: AgentStatus, nowMs: number): string {
@@ -10,6 +11,7 @@ export function formatStatus(status: AgentStatus, nowMs: number): string {
     head(status, nowMs),
     section("Refused objects", status.programmed.refused.map(refused)),
     section("Problems of the source", status.feed.problems),
+    section("Most connections", connections(status)),
     section("Preconditions", preconditions(status)),
     section("Workloads", status.workloads.flatMap(workload)),
     section("Refused manifests", status.refusedManifests),
@@ -90,6 +92,16 @@ function preconditions(status: AgentStatus): readonly string[] {
   return status.preconditions
     .filter(({ state }) => state !== "ok")
     .map(({ name, state, detail }) => `${state.padEnd(8)} ${name}: ${detail}`);
+}
+
+function connections({ serviceConnections = [] }: AgentStatus): readonly string[] {
+  return serviceConnections
+    .toSorted((a, b) => b.connections - a.connections)
+    .slice(0, MAX_BUSY)
+    .map(
+      ({ namespace, service, port, connections: n }) =>
+        `${String(n).padStart(10)}  ${namespace}/${service}:${port}`,
+    );
 }
 
 function workload(status: WorkloadStatus): readonly string[] {

@@ -35,6 +35,8 @@ export interface IpvsDriver {
   read(): Promise<readonly IpvsServerState[]>;
   /** All virtual servers without their destinations: one dump. @throws as {@link read} */
   readServices(): readonly IpvsService[];
+  /** Connections to each virtual server since it was made, by `ipvsServiceKey`: one dump. @throws as {@link read} */
+  readConnections(): ReadonlyMap<string, number>;
   /** Destinations of one virtual server, none when it is gone: one dump. @throws as {@link read} */
   readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[];
   /**

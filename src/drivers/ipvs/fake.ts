@@ -77,6 +77,13 @@ export class FakeIpvs implements IpvsDriver {
     return [...this.#servers.values()].map(({ service }) => service);
   }
 
+  /** Nothing passes here: what tests put in, by virtual server. */
+  readonly connections = new Map<string, number>();
+
+  readConnections(): ReadonlyMap<string, number> {
+    return new Map([...this.#servers.keys()].map((key) => [key, this.connections.get(key) ?? 0]));
+  }
+
   readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[] {
     return [...(this.#servers.get(ipvsServiceKey(service))?.destinations.values() ?? [])];
   }

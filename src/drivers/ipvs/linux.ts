@@ -31,6 +31,7 @@ import type {
   IpvsServiceKey,
   IpvsTimeouts,
 } from "../../model/ipvs.ts";
+import { ipvsServiceKey } from "../../model/ipvs.ts";
 import { errnoName, NfSocket } from "../nftables/socket.ts";
 import type { IpvsDriver, IpvsFailure, IpvsSupport } from "./driver.ts";
 
@@ -91,6 +92,12 @@ export class LinuxIpvs implements IpvsDriver {
 
   readServices(): readonly IpvsService[] {
     return this.#services().map(({ service }) => service);
+  }
+
+  readConnections(): ReadonlyMap<string, number> {
+    return new Map(
+      this.#services().map(({ service, statistics }) => [ipvsServiceKey(service), statistics.connections]),
+    );
   }
 
   readDestinations(service: IpvsServiceKey): readonly IpvsDestinationState[] {

@@ -3,7 +3,14 @@
  * Implementations: `LinuxNft` (netlink over the addon) and `FakeNft` (memory); both pass test/kernel/nft-conformance.
  * Knows nothing of Services. One instance sees one table of one family.
  */
-import type { NftOp, NftRule, NftTable, NftTableState } from "../../model/nftables.ts";
+import type {
+  NftElementCounts,
+  NftOp,
+  NftRule,
+  NftSet,
+  NftTable,
+  NftTableState,
+} from "../../model/nftables.ts";
 
 /** Outcome of one batch. A failed batch changed nothing. */
 export type NftCommit =
@@ -46,6 +53,8 @@ export interface NftDriver {
   canonicalRule(rule: NftRule): string;
   /** Packets counted by rules with a counter, summed a chain; chains without such rules are not in it. Reads all rules. */
   counted(): ReadonlyMap<string, number>;
+  /** What the elements of a set with `counter` have counted. Reads the whole set; empty when it is not there. */
+  elementCounts(set: NftSet): NftElementCounts;
   /** Generation id of this network namespace: changes with every commit by anybody. */
   generation(): number;
   /** Calls back after commits by other sockets that touched our table, or all of it vanished; until `signal` aborts. */

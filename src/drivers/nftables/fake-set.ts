@@ -43,7 +43,13 @@ export class FakeSet {
 
   sameDeclaration(set: NftSet): boolean {
     const text = (value: NftSet): string =>
-      JSON.stringify([value.key, value.data, value.flags.toSorted(), value.size ?? 0]);
+      JSON.stringify([
+        value.key,
+        value.data,
+        value.flags.toSorted(),
+        value.size ?? 0,
+        value.counter ?? false,
+      ]);
     return text(set) === text(this.set);
   }
 
@@ -140,7 +146,7 @@ export class FakeSet {
       return `element ${name} ${hex(element.key)}${value === "" ? "" : ` : ${value}`}`;
     });
     return [
-      `set ${name} ${JSON.stringify(key)} ${JSON.stringify(this.set.data)} ${flags.join(",")}`,
+      `set ${name} ${JSON.stringify(key)} ${JSON.stringify(this.set.data)} ${flags.join(",")}${this.set.counter === undefined ? "" : " counter"}`,
       ...elements,
     ];
   }

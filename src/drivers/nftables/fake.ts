@@ -4,6 +4,7 @@
  */
 import type {
   NftChain,
+  NftElementCounts,
   NftElements,
   NftOp,
   NftRule,
@@ -92,6 +93,16 @@ export class FakeNft implements NftDriver {
 
   counted(): ReadonlyMap<string, number> {
     return this.packets;
+  }
+
+  /** Nothing finds elements here: what tests put in, by set, key by key in the order of the set. */
+  readonly found = new Map<string, readonly number[]>();
+
+  elementCounts(set: NftSet): NftElementCounts {
+    const elements = this.#table()?.sets.get(set.name)?.elements();
+    const packets = new Float64Array(elements?.count ?? 0);
+    packets.set((this.found.get(set.name) ?? []).slice(0, packets.length));
+    return { keys: elements?.keys ?? new Uint8Array(), packets };
   }
 
   generation(): number {

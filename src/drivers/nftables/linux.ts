@@ -4,6 +4,7 @@
  */
 import { blamedElement, encodeBatch } from "../../codec/netlink/nftables/batch.ts";
 import { MSG } from "../../codec/netlink/nftables/constants.ts";
+import { ElementCountCollector } from "../../codec/netlink/nftables/element-counts.ts";
 import { ElementCollector } from "../../codec/netlink/nftables/elements.ts";
 import { encodeGet, readChain, readRule, readRuleCounter } from "../../codec/netlink/nftables/objects.ts";
 import { type ElementShape, elementShape, readSet } from "../../codec/netlink/nftables/sets.ts";
@@ -11,6 +12,7 @@ import { attributeMap, attributeNumber, NLMSG_ERROR, readError } from "../../cod
 import { NodeplaneError } from "../../model/errors.ts";
 import type {
   NftChain,
+  NftElementCounts,
   NftElements,
   NftOp,
   NftRule,
@@ -198,20 +200,33 @@ export class LinuxNft implements NftDriver {
 
   #dumpElements(set: NftSet, shape: ElementShape): ElementCollector {
     let collector = new ElementCollector(shape, 0);
-    const request: [number, string][] = [
-      [1, this.table.name],
-      [2, set.name],
-    ];
-    const errno = this.#socket.dump(
-      `read set ${set.name}`,
-      (sequence) => encodeGet(this.#socket.writer, this.table, MSG.getSetElem, true, sequence, request),
+    this.#dumpSet(
+      set.name,
       () => {
         collector = new ElementCollector(shape, set.size === undefined ? 0 : Math.min(set.size, 65_536));
       },
-      (buffer, message) => collector.add(buffer, message.start + NFGENMSG_BYTES, message.end),
+      (buffer, start, end) => collector.add(buffer, start, end),
     );
-    if (errno !== 0 && errno !== ENOENT) throw refused(`read set ${set.name}`, errno);
     return collector;
+  }
+
+  /** Dumps the elements of a set, if it is there. @param start called before each attempt */
+  #dumpSet(
+    name: string,
+    start: () => void,
+    take: (buffer: Uint8Array, start: number, end: number) => void,
+  ): void {
+    const request: [number, string][] = [
+      [1, this.table.name],
+      [2, name],
+    ];
+    const errno = this.#socket.dump(
+      `read set ${name}`,
+      (sequence) => encodeGet(this.#socket.writer, this.table, MSG.getSetElem, true, sequence, request),
+      start,
+      (buffer, message) => take(buffer, message.start + NFGENMSG_BYTES, message.end),
+    );
+    if (errno !== 0 && errno !== ENOENT) throw refused(`read set ${name}`, errno);
   }
 
   #dump(
@@ -241,6 +256,19 @@ export class LinuxNft implements NftDriver {
     const sums = new Map<string, number>();
     for (const { chain, packets } of found) sums.set(chain, (sums.get(chain) ?? 0) + packets);
     return sums;
+  }
+
+  elementCounts(set: NftSet): NftElementCounts {
+    const { keyBytes } = elementShape(set);
+    let collector = new ElementCountCollector(keyBytes);
+    this.#dumpSet(
+      set.name,
+      () => {
+        collector = new ElementCountCollector(keyBytes);
+      },
+      (buffer, start, end) => collector.add(buffer, start, end),
+    );
+    return collector.counts();
   }
 
   canonicalRule(rule: NftRule): string {

@@ -7,6 +7,7 @@ import type { IpFamily } from "../../model/ip.ts";
 import type { IpvsServer, IpvsServiceKey } from "../../model/ipvs.ts";
 import { ipvsServiceKey } from "../../model/ipvs.ts";
 import type { NftOp, NftRule } from "../../model/nftables.ts";
+import type { CountedUnit } from "../connection-totals.ts";
 import { ElementChanges } from "../nftables/element-list.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { PackedIp } from "../packed.ts";
@@ -112,6 +113,14 @@ export class IpvsCompiler {
 
   serverKeys(): Iterable<string> {
     return this.#owners.keys();
+  }
+
+  /** Units and the keys of their virtual servers, which count connections. */
+  *counted(): Iterable<CountedUnit> {
+    for (const [key, { unit, servers }] of this.#units) {
+      const own = servers.map(({ service }) => ipvsServiceKey(service));
+      yield { shape: unit.shape, counters: own.filter((server) => this.ownerOf(server) === key) };
+    }
   }
 
   /** Units that want an element, or an address by its element. Cost O(elements): for what the kernel refused. */

@@ -3,7 +3,7 @@
  * belief is staged, and taken back when the kernel refuses. No I/O.
  */
 import type { IpFamily } from "../../model/ip.ts";
-import type { NftOp, NftRule, NftTableState } from "../../model/nftables.ts";
+import type { NftOp, NftRule, NftSet, NftTableState } from "../../model/nftables.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { nodePortScope } from "../node-config.ts";
 import { packIp } from "../packed.ts";
@@ -73,9 +73,14 @@ export class NftCompiler {
     return [
       { op: "add-table" },
       ...chainsOf().map((chain): NftOp => ({ op: "add-chain", chain })),
-      ...setsOf(this.family).map((set): NftOp => ({ op: "add-set", set })),
+      ...this.sets.map((set): NftOp => ({ op: "add-set", set })),
       ...rulesOf(this.#node, this.family).map((rule): NftOp => ({ op: "add-rule", rule })),
     ];
+  }
+
+  /** Sets that every unit's elements are in. */
+  get sets(): readonly NftSet[] {
+    return setsOf(this.family, this.#node.countConnections);
   }
 
   get rules(): readonly NftRule[] {
@@ -155,6 +160,11 @@ export class NftCompiler {
   /** The unit as it is programmed, if it is. */
   compiled(key: string): CompiledUnit | undefined {
     return this.#units.get(key);
+  }
+
+  /** All units, as they are programmed. */
+  units(): Iterable<CompiledUnit> {
+    return this.#units.values();
   }
 
   /** Takes over a unit as it is, or as it is to be. @returns its elements, without shared ones that an earlier unit brought */

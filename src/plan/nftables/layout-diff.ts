@@ -16,7 +16,7 @@ function chainText(chain: NftChain): string {
 function setText(set: NftSet): string {
   const flags = [...set.flags].sort();
   const shape = set.data === "verdict" || set.data === "none" ? set.data : set.data.map(fieldText);
-  return JSON.stringify([set.key.map(fieldText), shape, flags, set.size ?? 0]);
+  return JSON.stringify([set.key.map(fieldText), shape, flags, set.size ?? 0, set.counter ?? false]);
 }
 
 /** Types of parts, as far as a kernel keeps them: any `numgen` is a number. */

@@ -122,8 +122,11 @@ export const SETS = {
 /** Any modulus: nft only reads the type from it. */
 const INDEX: NftField = { numgenRandomModulus: 4 };
 
-/** All sets of a family's table, in the order in which they are made. */
-export function setsOf(family: IpFamily): readonly NftSet[] {
+/**
+ * All sets of a family's table, in the order in which they are made.
+ * @param isCounting the frontend maps count connections
+ */
+export function setsOf(family: IpFamily, isCounting = false): readonly NftSet[] {
   const { source, destination, frontend, nodePort } = fieldsOf(family);
   const target: readonly NftField[] = [destination, "th dport"];
   const plain = (name: string, key: readonly NftField[]): NftSet => ({ name, key, data: "none", flags: [] });
@@ -148,6 +151,7 @@ export function setsOf(family: IpFamily): readonly NftSet[] {
         key: keyFields(family, pair),
         data: "verdict",
         flags: [],
+        ...(isCounting ? { counter: true } : {}),
       }),
     ),
     plain(SETS.nodeAddresses, [destination]),

@@ -147,7 +147,8 @@ function formatSet(set: NftSet): string {
   const data = set.data === "none" ? "" : ` : ${set.data === "verdict" ? "verdict" : formatFields(set.data)}`;
   const flags = set.flags.length > 0 ? ` flags ${set.flags.join(", ")};` : "";
   const size = set.size === undefined ? "" : ` size ${set.size};`;
-  return `${kind} %t ${set.name} { typeof ${formatFields(set.key)}${data};${flags}${size} }`;
+  const counter = set.counter === undefined ? "" : " counter;";
+  return `${kind} %t ${set.name} { typeof ${formatFields(set.key)}${data};${flags}${size}${counter} }`;
 }
 
 function formatKey(fields: readonly NftField[], bytes: Uint8Array, ends: Uint8Array | undefined): string {

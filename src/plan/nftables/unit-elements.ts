@@ -129,6 +129,11 @@ function pushAffinity(
   list.push(SET.frontends[pair], key, `goto ${affinityChain(shape, chain)}`);
 }
 
+/** True for a frontend with policy Local that is in a short map as well. */
+export function isShort({ shape, clusterSlots }: CompiledUnit, frontend: Frontend): boolean {
+  return frontend.class !== "internal" && shape.externalPolicy === "Local" && clusterSlots !== "";
+}
+
 function pushFrontend(list: ElementList, compiled: CompiledUnit, frontend: Frontend): void {
   const { shape } = compiled;
   const width = addressBytes(shape.family) + 2;
@@ -138,7 +143,7 @@ function pushFrontend(list: ElementList, compiled: CompiledUnit, frontend: Front
   if (shape.affinitySeconds > 0 && slots !== "") pushAffinity(list, shape, frontend, pair, key);
   else if (slots !== "") pushTargets(list, pair, key, slots, width, masqueradeOf(shape, frontend));
   else list.push(compiled.hasAny ? SET.drop[pair] : SET.reject[pair], key, "");
-  if (frontend.class !== "internal" && policy === "Local" && compiled.clusterSlots !== "") {
+  if (isShort(compiled, frontend)) {
     const short = pair === "frontend" ? "short-frontend" : "short-node-port";
     if (shape.affinitySeconds > 0)
       list.push(SET.frontends[short], key, `jump ${affinityChain(shape, "short")}`);

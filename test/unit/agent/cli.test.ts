@@ -117,6 +117,19 @@ Refused manifests:
   );
 });
 
+test("the status names the service ports with the most connections, where they are counted", () => {
+  const serviceConnections = Array.from({ length: 12 }, (_, i) => ({
+    ...{ namespace: "ns", service: `s${i}`, port: "http", connections: i * 100 },
+  }));
+  const text = formatStatus({ ...STATUS, serviceConnections }, SECOND);
+  const [, section = ""] = /^Most connections:\n((?: {2}.*\n)+)/m.exec(text) ?? [];
+  const lines = section.trimEnd().split("\n");
+  assert.deepEqual(
+    [lines.length, lines[0], lines[9]],
+    [10, "        1100  ns/s11:http", "         200  ns/s2:http"],
+  );
+});
+
 test("status asks the socket; without an agent it says so", async () => {
   const path = join(folder, "run", "agent.sock");
   const absent = await run(statusCommand, "--socket", path);

@@ -30,6 +30,8 @@ test("defaults are those of the design", () => {
   assert.deepEqual(found.healthz, { host: "0.0.0.0", port: 10256 });
   assert.deepEqual(found.metrics, { host: "127.0.0.1", port: 10249 });
   assert.equal(found.nodePortAddresses, "primary");
+  assert.equal(found.countConnections, false);
+  assert.equal(settings("", ["--objects", "/o", "--count-connections"]).countConnections, true);
   assert.deepEqual(found.detectLocal, {
     mode: "ClusterCIDR",
     cidrs: [

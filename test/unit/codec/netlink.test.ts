@@ -4,6 +4,7 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 import { blamedElement, encodeBatch } from "../../../src/codec/netlink/nftables/batch.ts";
 import { canonicalExpressions } from "../../../src/codec/netlink/nftables/canonical.ts";
+import { ElementCountCollector } from "../../../src/codec/netlink/nftables/element-counts.ts";
 import { ElementCollector } from "../../../src/codec/netlink/nftables/elements.ts";
 import { writeStatements } from "../../../src/codec/netlink/nftables/expressions.ts";
 import { readChain, readRule } from "../../../src/codec/netlink/nftables/objects.ts";
@@ -32,16 +33,20 @@ const FIELDS: readonly NftField[] = [
 ];
 const field = fc.constantFrom(...FIELDS);
 const fields = fc.array(field, { minLength: 1, maxLength: 4 });
-const nftSet: fc.Arbitrary<NftSet> = fc.record({
-  name: fc.stringMatching(/^[a-z][a-z0-9_-]{0,30}$/),
-  key: fields,
-  data: fc.oneof(
-    fc.constant("none" as const),
-    fc.constant("verdict" as const),
-    fc.array(field, { minLength: 1, maxLength: 2 }),
-  ),
-  flags: fc.subarray(["interval", "timeout", "dynamic"] as const),
-});
+const nftSet: fc.Arbitrary<NftSet> = fc.record(
+  {
+    name: fc.stringMatching(/^[a-z][a-z0-9_-]{0,30}$/),
+    key: fields,
+    data: fc.oneof(
+      fc.constant("none" as const),
+      fc.constant("verdict" as const),
+      fc.array(field, { minLength: 1, maxLength: 2 }),
+    ),
+    flags: fc.subarray(["interval", "timeout", "dynamic"] as const),
+    counter: fc.constant(true as const),
+  },
+  { requiredKeys: ["name", "key", "data", "flags"] },
+);
 const verdict: fc.Arbitrary<NftVerdict> = fc.oneof(
   fc.constantFrom<NftVerdict>({ kind: "accept" }, { kind: "drop" }, { kind: "return" }, { kind: "continue" }),
   fc.constantFrom<NftVerdict>(
@@ -115,6 +120,45 @@ suite("netlink codec", () => {
         },
       ),
     );
+  });
+
+  test("what elements have counted, as a kernel shows it", () => {
+    const writer = new NetlinkWriter(64);
+    const list = writer.beginNest(3);
+    for (const [key, packets] of [
+      [7, 2n],
+      [9, 2n ** 40n],
+      [11, undefined],
+    ] as const) {
+      const element = writer.beginNest(1);
+      const wrapped = writer.beginNest(1);
+      writer.raw(1, Uint8Array.of(key, 0, 0, 0));
+      writer.endNest(wrapped);
+      const verdict = writer.beginNest(2);
+      writer.raw(2, Uint8Array.of(1, 2, 3, 4));
+      writer.endNest(verdict);
+      if (packets !== undefined) {
+        const expression = writer.beginNest(7);
+        writer.text(1, "counter");
+        const data = writer.beginNest(2);
+        const number = Buffer.alloc(8);
+        number.writeBigUInt64BE(99_999n);
+        writer.raw(1, number);
+        number.writeBigUInt64BE(packets);
+        writer.raw(2, number);
+        writer.endNest(data);
+        writer.endNest(expression);
+      }
+      writer.endNest(element);
+    }
+    writer.endNest(list);
+    const collector = new ElementCountCollector(4);
+    collector.add(writer.bytes, 0, writer.length);
+    assert.deepEqual(collector.counts(), {
+      keys: Uint8Array.of(7, 0, 0, 0, 9, 0, 0, 0, 11, 0, 0, 0),
+      packets: Float64Array.of(2, 2 ** 40, 0),
+    });
+    assert.throws(() => new ElementCountCollector(8).add(writer.bytes, 0, writer.length), NetlinkMalformed);
   });
 
   test("texts read back, also those that are not ASCII", () => {
@@ -252,6 +296,7 @@ suite("netlink codec", () => {
 const READERS: readonly ((bytes: Uint8Array) => unknown)[] = [
   (bytes) => readMessages(bytes, bytes.length).map((message) => readError(bytes, message)),
   (bytes) => readSet(bytes, 0, bytes.length),
+  (bytes) => new ElementCountCollector(12).add(bytes, 0, bytes.length),
   (bytes) => readChain(bytes, 0, bytes.length, "t"),
   (bytes) => readRule(bytes, 0, bytes.length, "t"),
   (bytes) => canonicalExpressions(bytes, 0, bytes.length),

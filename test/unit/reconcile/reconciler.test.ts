@@ -163,6 +163,43 @@ suite("reconciler", () => {
     assert.equal(frontends(world.drivers.ip), 1);
   });
 
+  test("what others break while their last deed is being mended is mended too", async () => {
+    const world = new World();
+    const other = new FakeNft({ family: "ip", name: "nodeplane" }, world.kernel);
+    await world.snapshot(unit(1));
+    let isFirst = true;
+    world.clock.yieldTurn = async () => {
+      if (isFirst) other.commit([{ op: "delete-table" }]);
+      isFirst = false;
+    };
+    other.commit([{ op: "delete-table" }]);
+    for (let i = 0; i < 30; i++) {
+      await Promise.resolve();
+      world.clock.advance(100);
+      await world.settle();
+    }
+    assert.equal(isFirst, false);
+    assert.equal(frontends(world.drivers.ip), 1);
+  });
+
+  test("a family that cannot be read at the start does not take the other one with it", async () => {
+    const world = new World();
+    const ip = new PickyNft({ family: "ip", name: "nodeplane" }, world.kernel);
+    world.start({ drivers: { ip, ip6: world.drivers.ip6 } });
+    ip.isBroken = true;
+    const six = { clusterIPs: ["10.96.0.1", "fd00:10:96::1"] };
+    await world.snapshot([
+      service("s1", six),
+      slice("s1", ["10.244.0.1"]),
+      slice("s1", ["fd00:10:244::1"], { suffix: "6" }),
+    ]);
+    assert.equal(frontends(ip), 0);
+    ip.isBroken = false;
+    world.clock.advance(10_000);
+    await world.settle();
+    assert.deepEqual([frontends(ip), frontends(world.drivers.ip6)], [1, 1]);
+  });
+
   test("node addresses, zone and pod range are planned anew, rules alone where they suffice", async () => {
     const world = new World();
     await world.snapshot([

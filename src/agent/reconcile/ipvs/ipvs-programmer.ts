@@ -6,6 +6,7 @@ import type { IpvsDriver } from "../../../drivers/ipvs/driver.ts";
 import type { NftDriver, NftFailure } from "../../../drivers/nftables/driver.ts";
 import type { DummyDriver } from "../../../drivers/rtnetlink/index.ts";
 import { type Cidr, cidrContains, type IpFamily, ipFamily } from "../../../model/ip.ts";
+import { ConnectionTotals, type UnitConnections } from "../../../plan/connection-totals.ts";
 import { IpvsCompiler } from "../../../plan/ipvs/compiler.ts";
 import { IPVS_SETS } from "../../../plan/ipvs/names.ts";
 import { frontendKey, setIndex } from "../../../plan/ipvs/unit-servers.ts";
@@ -43,6 +44,7 @@ export class IpvsProgrammer {
   readonly #options: IpvsProgrammerOptions;
   readonly #servers: IpvsServers;
   readonly #addresses: IpvsAddresses;
+  readonly #connections = new ConnectionTotals();
   #compiler: IpvsCompiler;
   readonly #counts = { fullSyncs: 0, adoptions: 0, repairs: 0 };
 
@@ -87,6 +89,12 @@ export class IpvsProgrammer {
         failedOperations: servers.failed,
       },
     };
+  }
+
+  /** New connections of every service port since they are counted. @param shown by every virtual server */
+  connections(shown: ReadonlyMap<string, number>): Iterable<UnitConnections> {
+    this.#connections.take(this.#compiler.counted(), shown);
+    return this.#connections.latest;
   }
 
   countRepair(): void {

@@ -11,6 +11,7 @@ import type { IpvsTimeouts } from "../../../model/ipvs.ts";
 import type { UnitChange } from "../../../plan/unit.ts";
 import { ModeReconciler, type ModeReconcilerOptions } from "../mode-reconciler.ts";
 import type { WriteResult } from "../refusals.ts";
+import { ServiceConnectionReader, type ServiceConnections } from "../service-connections.ts";
 import type { FamilyStatus } from "../status.ts";
 import type { SyncProgress } from "../sync-progress.ts";
 import { IpvsProgrammer } from "./ipvs-programmer.ts";
@@ -49,6 +50,7 @@ export class IpvsReconciler extends ModeReconciler {
   #isForeign = false;
   #hasNewNode = false;
   #running: Promise<void> | undefined;
+  readonly #connections: ServiceConnectionReader;
 
   constructor(options: IpvsReconcilerOptions) {
     super("ipvs", options);
@@ -59,6 +61,11 @@ export class IpvsReconciler extends ModeReconciler {
       const nft = options.nft[family];
       return nft === undefined ? [] : [new IpvsProgrammer({ family, nft, ...common })];
     });
+    const read = () => {
+      const shown = ipvs.readConnections();
+      return this.#programmers.flatMap((programmer) => [...programmer.connections(shown)]);
+    };
+    this.#connections = new ServiceConnectionReader(this.clock, read);
     for (const { family, table } of this.#programmers)
       table.driver.watch((what) => this.#foreignChange(family, what), this.#stopped.signal);
     this.#later("look", options.syncPeriodMs);
@@ -74,6 +81,10 @@ export class IpvsReconciler extends ModeReconciler {
 
   protected families(): readonly FamilyStatus[] {
     return this.#programmers.map((programmer) => programmer.status());
+  }
+
+  serviceConnections(): readonly ServiceConnections[] {
+    return this.node.countConnections === true ? this.#connections.latest() : [];
   }
 
   async idle(): Promise<void> {

@@ -5,16 +5,17 @@
 import type { NftCommit, NftDriver, NftFailure } from "../../../drivers/nftables/driver.ts";
 import type { IpFamily } from "../../../model/ip.ts";
 import type { NftOp, NftTable } from "../../../model/nftables.ts";
+import type { UnitConnections } from "../../../plan/connection-totals.ts";
 import { Adoption } from "../../../plan/nftables/adoption.ts";
 import { NftCompiler } from "../../../plan/nftables/compiler.ts";
 import { ElementChanges } from "../../../plan/nftables/element-list.ts";
 import { diffLayout, diffRules } from "../../../plan/nftables/layout-diff.ts";
-import { setsOf } from "../../../plan/nftables/names.ts";
 import { chainsOf } from "../../../plan/nftables/rules.ts";
 import type { NodeConfig } from "../../../plan/node-config.ts";
 import type { AddressRange, UnitChange } from "../../../plan/unit.ts";
 import type { RefusedUnit, WriteResult } from "../refusals.ts";
 import type { FamilyCounters } from "../status.ts";
+import { ConnectionCounts } from "./connection-counts.ts";
 
 /** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
 const BATCH_ELEMENTS = 5_000;
@@ -43,6 +44,7 @@ export type Found = "nothing" | "ours" | "another layout";
 export class Programmer {
   readonly family: IpFamily;
   readonly driver: NftDriver;
+  readonly #connections: ConnectionCounts;
   #compiler: NftCompiler;
   #node: NodeConfig;
   #ranges: readonly AddressRange[] = [];
@@ -66,6 +68,7 @@ export class Programmer {
   constructor(family: IpFamily, driver: NftDriver, node: NodeConfig) {
     this.family = family;
     this.driver = driver;
+    this.#connections = new ConnectionCounts(driver);
     this.#node = node;
     this.#compiler = new NftCompiler(family, node);
   }
@@ -103,6 +106,12 @@ export class Programmer {
     return this.#notRemembered;
   }
 
+  /** New connections of every service port since they are counted. Reads the frontend maps while the table is live. */
+  connections(): Iterable<UnitConnections> {
+    if (this.isLive) this.#connections.read(this.#compiler);
+    return this.#connections.latest;
+  }
+
   countRepair(): void {
     this.#counters.repairs++;
   }
@@ -126,7 +135,7 @@ export class Programmer {
       return "nothing";
     }
     const canonical = this.driver.canonicalRule.bind(this.driver);
-    const diff = diffLayout(state, chainsOf(), setsOf(this.family), this.#compiler.rules, canonical);
+    const diff = diffLayout(state, chainsOf(), this.#compiler.sets, this.#compiler.rules, canonical);
     if (diff.kind === "other") {
       this.#phase = { kind: "rebuilding", units: new Map() };
       return "another layout";

@@ -10,6 +10,7 @@ import type { NodeConfig } from "../../../plan/node-config.ts";
 import type { UnitChange } from "../../../plan/unit.ts";
 import { ModeReconciler, type ModeReconcilerOptions } from "../mode-reconciler.ts";
 import type { WriteResult } from "../refusals.ts";
+import { ServiceConnectionReader, type ServiceConnections } from "../service-connections.ts";
 import type { FamilyStatus } from "../status.ts";
 import { Programmer } from "./programmer.ts";
 
@@ -33,14 +34,15 @@ export class Reconciler extends ModeReconciler {
   readonly #stopped = new AbortController();
   #hasNewNode = false;
   #turns: Promise<void> | undefined;
-  #reopen = new Set<Programmer>();
-  /** Read, and being filled. */
-  readonly #opened = new Set<Programmer>();
-  /** Families whose next opening mends what others did. */
-  #foreign = new Set<Programmer>();
+  readonly #reopen = new Set<Programmer>();
+  /** Read, and being filled; true: to mend what others did. */
+  readonly #opened = new Map<Programmer, boolean>();
+  /** Families whose table others have changed since it was read. */
+  readonly #foreign = new Set<Programmer>();
   #lastReopenMs = Number.NEGATIVE_INFINITY;
   #cancelRetry: (() => void) | undefined;
   #cancelRepair: (() => void) | undefined;
+  readonly #connections: ServiceConnectionReader;
 
   constructor(options: ReconcilerOptions) {
     super(options.mode, options);
@@ -48,6 +50,8 @@ export class Reconciler extends ModeReconciler {
       const driver = options.drivers[family];
       return driver === undefined ? [] : [new Programmer(family, driver, options.node)];
     });
+    const read = () => this.#programmers.flatMap((programmer) => [...programmer.connections()]);
+    this.#connections = new ServiceConnectionReader(this.clock, read);
     for (const programmer of this.#programmers) {
       this.#reopen.add(programmer);
       programmer.driver.watch((what) => this.#foreignChange(programmer, what), this.#stopped.signal);
@@ -114,9 +118,9 @@ export class Reconciler extends ModeReconciler {
         await this.clock.yieldTurn();
         if (this.#stopped.signal.aborted) return false;
       }
-      for (const programmer of this.#opened) {
+      for (const [programmer, isForeign] of this.#opened) {
         this.#opened.delete(programmer);
-        if (!this.#attempt(() => this.#closeOpening(programmer), programmer)) return false;
+        if (!this.#attempt(() => this.#closeOpening(programmer, isForeign), programmer)) return false;
       }
     } while (this.planner.hasChanges || this.#reopen.size > 0);
     this.#finished();
@@ -140,6 +144,10 @@ export class Reconciler extends ModeReconciler {
     return new Map(this.#programmers.map((one) => [one.family, one.affinityNotRemembered()]));
   }
 
+  serviceConnections(): readonly ServiceConnections[] {
+    return this.node.countConnections === true ? this.#connections.latest() : [];
+  }
+
   /** Opens the tables that need it; every unit is to be written to them then. @returns false when it has to wait */
   #openTables(): boolean {
     const waitMs = this.#lastReopenMs + REOPEN_INTERVAL_MS - this.clock.monotonicMs();
@@ -148,27 +156,28 @@ export class Reconciler extends ModeReconciler {
       return false;
     }
     this.#lastReopenMs = this.clock.monotonicMs();
-    const opening = [...this.#reopen];
-    this.#reopen = new Set();
     this.planner.touchAll();
-    for (const programmer of opening) {
+    for (const programmer of [...this.#reopen]) {
+      this.#reopen.delete(programmer);
       const { family } = programmer;
+      // What comes from here on may not be in what is read now: it asks for another opening.
+      const isForeign = this.#foreign.delete(programmer);
       const open = () => {
         const found = programmer.open(this.node, this.planner.serviceRanges(family));
         this.log("info", `table ${family} nodeplane: found ${found}`, { family });
       };
       if (!this.#attempt(open, programmer)) return false;
-      this.#opened.add(programmer);
+      this.#opened.set(programmer, isForeign);
     }
     return true;
   }
 
   /** Every unit has been written to a table just opened: deletes what is left over in it. */
-  #closeOpening(programmer: Programmer): void {
+  #closeOpening(programmer: Programmer, isForeign: boolean): void {
     const result = programmer.finish();
     this.#note(programmer, result, []);
     if (!programmer.isLive) return;
-    if (this.#foreign.delete(programmer) && result.wrote) {
+    if (isForeign && result.wrote) {
       programmer.countRepair();
       const { family } = programmer;
       this.log("warn", `table ${family} nodeplane: mended foreign changes`, { family });

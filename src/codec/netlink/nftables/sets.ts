@@ -8,6 +8,10 @@ import { SET_FLAG, VERDICT_DATA_TYPE } from "./constants.ts";
 import { fieldInfo, packedBytes, packedType } from "./fields.ts";
 import { readSetUserdata, setUserdata } from "./userdata.ts";
 
+/** NFTA_SET_EXPR. */
+const SET_EXPRESSION = 17;
+const COUNTER = "counter";
+
 /** How the elements of a set look on the wire. */
 export interface ElementShape {
   readonly keyBytes: number;
@@ -64,6 +68,19 @@ export function writeSet(writer: NetlinkWriter, set: NftSet, id: number): void {
   writer.endNest(description);
   writer.u32(10, id);
   writer.raw(13, setUserdata(set));
+  if (set.counter === undefined) return;
+  // The kernel gives every element a counter of its own like this one.
+  const expression = writer.beginNest(SET_EXPRESSION);
+  writer.text(1, COUNTER);
+  writer.endNest(writer.beginNest(2));
+  writer.endNest(expression);
+}
+
+/** Whether every element counts. Other expressions of a set are none that nodeplane declares. */
+function hasCounter(buffer: Uint8Array, expression: Attribute | undefined): boolean {
+  if (expression === undefined) return false;
+  const name = attributeMap(buffer, expression.start, expression.end).get(1);
+  return name !== undefined && attributeText(buffer, name) === COUNTER;
 }
 
 function readSize(buffer: Uint8Array, description: Attribute | undefined): number | undefined {
@@ -93,5 +110,6 @@ export function readSet(buffer: Uint8Array, start: number, end: number): NftSet 
     data: declared.data,
     flags,
     ...(size === undefined ? {} : { size }),
+    ...(hasCounter(buffer, attributes.get(SET_EXPRESSION)) ? { counter: true } : {}),
   };
 }
