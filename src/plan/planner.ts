@@ -7,18 +7,17 @@
  */
 import type { Cidr, IpFamily } from "../model/ip.ts";
 import type { FeedObject, ObjectKey, ObjectProblem } from "../model/objects.ts";
-import { Claims, frontendKey } from "./claims.ts";
 import type { HintMatch } from "./endpoints.ts";
 import { matchHints } from "./endpoints.ts";
 import type { NodeConfig } from "./node-config.ts";
-import { formatDestination, packPort } from "./packed.ts";
 import { mergeRanges, rangeOfCidr } from "./ranges.ts";
+import { ShapeClaims } from "./shape-claims.ts";
 import type { ServiceSpec } from "./tracker/service-spec.ts";
 import { reduceService, shapesOf } from "./tracker/service-spec.ts";
 import type { SliceRecord } from "./tracker/slice-record.ts";
 import { endpointCount, equalRecords, PortLists, packSlice } from "./tracker/slice-record.ts";
 import { StringTable } from "./tracker/string-table.ts";
-import type { AddressRange, Frontend, UnitChange, UnitShape } from "./unit.ts";
+import type { AddressRange, UnitChange, UnitShape } from "./unit.ts";
 import { flowTargets, planUnit } from "./unit-of-service.ts";
 
 /** Everything known about one service name. */
@@ -62,7 +61,7 @@ export class Planner {
   readonly #sliceProblems = new Map<string, readonly ObjectProblem[]>();
   readonly #names = new StringTable();
   readonly #ports = new PortLists();
-  readonly #claims = new Claims();
+  readonly #claims = new ShapeClaims();
   #hints: HintMatch[] = [];
   #dirty = new Set<string>();
   #staged = new StagedBatch();
@@ -192,9 +191,9 @@ export class Planner {
   }
 
   #take(name: string, entry: Entry, changes: UnitChange[]): number {
-    const shapes = entry.shapes ?? this.#shapes(entry);
+    const shapes = entry.shapes ?? this.#claims.owned(entry.asked);
     entry.shapes = shapes;
-    const problems: ObjectProblem[] = this.#conflicts(entry);
+    const problems: ObjectProblem[] = this.#claims.conflicts(entry.asked, shapes);
     if (!this.#hasAffinity && entry.spec !== undefined && entry.spec.affinitySeconds > 0)
       problems.push(withoutAffinity(entry.spec));
     let targets = 0;
@@ -253,27 +252,10 @@ export class Planner {
     this.#claim(name, entry, spec === undefined ? NO_SHAPES : shapesOf(spec, this.#node));
   }
 
-  /** Registers what the entry asks for and withdraws what it asked for before; marks all that this touches. */
+  /** Claims what the entry asks for, and marks all that this touches. */
   #claim(name: string, entry: Entry, asked: readonly UnitShape[]): void {
-    const before = new Map<string, { readonly key: string; readonly unitKey: string }>();
-    for (const shape of entry.asked)
-      for (const frontend of shape.frontends) {
-        const key = frontendKey(shape, frontend);
-        before.set(shape.key + key, { key, unitKey: shape.key });
-      }
-    const losers: string[] = [];
-    for (const shape of asked) {
-      const claimant = { unitKey: shape.key, service: name, createdAtMs: entry.spec?.createdAtMs ?? 0 };
-      for (const frontend of shape.frontends) {
-        const key = frontendKey(shape, frontend);
-        before.delete(shape.key + key);
-        const owner = this.#claims.owner(key);
-        if (owner?.unitKey === shape.key && owner.createdAtMs === claimant.createdAtMs) continue;
-        losers.push(...this.#claims.add(key, claimant));
-      }
-    }
-    const heirs: string[] = [];
-    for (const { key, unitKey } of before.values()) heirs.push(...this.#claims.remove(key, unitKey));
+    const claimant = { name, createdAtMs: entry.spec?.createdAtMs ?? 0 };
+    const { losers, heirs } = this.#claims.exchange(claimant, entry.asked, asked);
     entry.asked = asked;
     entry.shapes = undefined;
     // Who loses a frontend is written before who gains it: the order of this set.
@@ -288,43 +270,6 @@ export class Planner {
     entry.shapes = undefined;
     this.#dirty.delete(name);
     this.#dirty.add(name);
-  }
-
-  #owns(shape: UnitShape, frontend: Frontend): boolean {
-    return this.#claims.owner(frontendKey(shape, frontend))?.unitKey === shape.key;
-  }
-
-  #shapes(entry: Entry): readonly UnitShape[] {
-    const ownsAll = (shape: UnitShape) => shape.frontends.every((frontend) => this.#owns(shape, frontend));
-    if (entry.asked.every(ownsAll)) return entry.asked;
-    return entry.asked.map((shape) =>
-      ownsAll(shape)
-        ? shape
-        : { ...shape, frontends: shape.frontends.filter((frontend) => this.#owns(shape, frontend)) },
-    );
-  }
-
-  #conflicts(entry: Entry): ObjectProblem[] {
-    const problems: ObjectProblem[] = [];
-    for (let i = 0; i < entry.asked.length; i++) {
-      const shape = entry.asked[i];
-      if (shape === undefined || shape === entry.shapes?.[i]) continue;
-      for (const frontend of shape.frontends) {
-        const owner = this.#claims.owner(frontendKey(shape, frontend));
-        if (owner === undefined || owner.unitKey === shape.key) continue;
-        const where =
-          frontend.class === "node-port"
-            ? `node port ${frontend.port}`
-            : formatDestination(frontend.address + packPort(frontend.port));
-        problems.push({
-          object: { kind: "Service", namespace: shape.namespace, name: shape.service },
-          reason: "FrontendConflict",
-          field: frontend.field,
-          message: `${where} belongs to the older Service ${owner.service}`,
-        });
-      }
-    }
-    return problems;
   }
 
   #setSlice(
