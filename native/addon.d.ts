@@ -74,12 +74,32 @@ export interface Addon {
   dnsEngineSerial(engine: DnsEngine, serial: number): void;
   /** Forgets all answers. */
   dnsEngineFlush(engine: DnsEngine): void;
-  /** Packets that wait, each behind a head of 48 octets (native/src/dns_worker.hpp); empty: the next one wakes again. */
+  /** Packets that wait, each behind a head of 48 octets (native/src/dns_packet_head.hpp); empty: the next one wakes again. */
   dnsEngineTake(engine: DnsEngine): Uint8Array;
   /** Sends packets of the same form. @returns how many could not be sent */
   dnsEngineSend(engine: DnsEngine, packets: Uint8Array): number;
   /** Learned answers, their bytes, names, their bytes, then the numbers of native/src/dns_counters.hpp, summed over all threads. */
   dnsEngineCounters(engine: DnsEngine): Float64Array;
+  /**
+   * A cache of JavaScript has the reply to this question (`name` in wire form and lower case; of the flags DO and CD count):
+   * it is not forwarded, but left to the chain. 0: no longer. dnsEngineFlush() forgets all.
+   */
+  dnsEngineMark(
+    engine: DnsEngine,
+    name: Uint8Array,
+    type: number,
+    keyFlags: number,
+    untilSeconds: number,
+  ): void;
+  /** What is known of an upstream of the plan: bits of UpstreamBits in native/src/dns_forward_plan.hpp. */
+  dnsEngineUpstream(engine: DnsEngine, upstream: number, bits: number): void;
+  /** Whether a group of the plan forwards, or leaves its questions to JavaScript. */
+  dnsEngineGroup(engine: DnsEngine, group: number, isOn: boolean): void;
+  /**
+   * Queries in work, then those of each group of the plan, then of each upstream how many failed and how many replies came
+   * while it was suspect. `wake` is called for what happens afterwards.
+   */
+  dnsEngineForwarding(engine: DnsEngine): Float64Array;
   /** Ends the threads and closes the sockets. */
   dnsEngineClose(engine: DnsEngine): void;
 }

@@ -162,6 +162,7 @@ napi_value dns_flush(napi_env env, napi_callback_info info) {
   auto* engine = arguments.external<Engine>(0, kEngineTag);
   if (engine == nullptr) return throw_type(env, "dnsEngineFlush(engine)");
   engine->table().flush();
+  engine->forwarding().kept.clear();
   return nullptr;
 }
 
@@ -187,7 +188,8 @@ napi_value dns_send(napi_env env, napi_callback_info info) {
   return failed;
 }
 
-/// dnsEngineCounters(engine) -> Float64Array: learned answers and their bytes, names and theirs, head, slots
+/// dnsEngineCounters(engine) -> Float64Array: learned answers and their bytes, names and theirs, head,
+/// upstreams, slots
 napi_value dns_counters(napi_env env, napi_callback_info info) {
   const Arguments<1> arguments(env, info);
   auto* engine = arguments.external<Engine>(0, kEngineTag);
@@ -204,6 +206,76 @@ napi_value dns_counters(napi_env env, napi_callback_info info) {
   numbers[2] = static_cast<double>(engine->names().count());
   numbers[3] = static_cast<double>(engine->names().bytes());
   napi_create_typedarray(env, napi_float64_array, kNumbers + kTableNumbers, storage, 0, &array);
+  return array;
+}
+
+/// dnsEngineMark(engine, name, type, keyFlags, untilSeconds)
+napi_value dns_mark(napi_env env, napi_callback_info info) {
+  const Arguments<5> arguments(env, info);
+  auto* engine = arguments.external<Engine>(0, kEngineTag);
+  std::span<std::uint8_t> name;
+  std::int64_t type = 0;
+  std::int64_t flags = 0;
+  std::int64_t until = 0;
+  if (engine == nullptr || !arguments.bytes(1, name) || name_length(name) != name.size() || name.empty() ||
+      !arguments.number(2, type) || !arguments.number(3, flags) || !arguments.number(4, until) || type < 0 ||
+      type > 0xffff || flags < 0 || flags > 31 || until < 0) {
+    return throw_type(env, "dnsEngineMark(engine, name, type, keyFlags, untilSeconds)");
+  }
+  engine->forwarding().kept.set(name, static_cast<std::uint16_t>(type), static_cast<std::uint8_t>(flags),
+                                static_cast<std::uint32_t>(std::min<std::int64_t>(until, 0xffffffff)));
+  return nullptr;
+}
+
+/// dnsEngineUpstream(engine, upstream, bits): UpstreamBits
+napi_value dns_upstream(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  auto* engine = arguments.external<Engine>(0, kEngineTag);
+  std::int64_t index = 0;
+  std::int64_t bits = 0;
+  if (engine == nullptr || !arguments.number(1, index) || !arguments.number(2, bits) || index < 0 ||
+      static_cast<std::size_t>(index) >= engine->plan().upstreams.size() || bits < 0 || bits > 7) {
+    return throw_type(env, "dnsEngineUpstream(engine, upstream, bits)");
+  }
+  engine->plan().upstreams[static_cast<std::size_t>(index)]->bits.store(static_cast<std::uint8_t>(bits));
+  return nullptr;
+}
+
+/// dnsEngineGroup(engine, group, isOn)
+napi_value dns_group(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  auto* engine = arguments.external<Engine>(0, kEngineTag);
+  std::int64_t index = 0;
+  bool is_on = false;
+  if (engine == nullptr || !arguments.number(1, index) || index < 0 ||
+      static_cast<std::size_t>(index) >= engine->plan().groups.size() ||
+      napi_get_value_bool(env, arguments.at(2), &is_on) != napi_ok) {
+    return throw_type(env, "dnsEngineGroup(engine, group, isOn)");
+  }
+  engine->plan().groups[static_cast<std::size_t>(index)]->is_on.store(is_on);
+  return nullptr;
+}
+
+/// dnsEngineForwarding(engine) -> Float64Array: queries in work, of each group, failed and recovered of each upstream
+napi_value dns_forwarding(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  auto* engine = arguments.external<Engine>(0, kEngineTag);
+  if (engine == nullptr) return throw_type(env, "dnsEngineForwarding(engine)");
+  // What happens from here on is news again.
+  engine->forwarding().has_news.store(false);
+  const ForwardPlan& plan = engine->plan();
+  std::vector<double> numbers = {static_cast<double>(engine->forwarding().in_flight.load())};
+  for (const auto& group : plan.groups) numbers.push_back(group->in_work.load());
+  for (const auto& upstream : plan.upstreams) {
+    numbers.push_back(static_cast<double>(upstream->failed.load()));
+    numbers.push_back(static_cast<double>(upstream->recovered.load()));
+  }
+  void* memory = nullptr;
+  napi_value storage = nullptr;
+  napi_value array = nullptr;
+  napi_create_arraybuffer(env, numbers.size() * sizeof(double), &memory, &storage);
+  std::memcpy(memory, numbers.data(), numbers.size() * sizeof(double));
+  napi_create_typedarray(env, napi_float64_array, numbers.size(), storage, 0, &array);
   return array;
 }
 
@@ -233,6 +305,10 @@ void register_dns_engine(napi_env env, napi_value exports) {
   export_function(env, exports, "dnsEngineTake", dns_take);
   export_function(env, exports, "dnsEngineSend", dns_send);
   export_function(env, exports, "dnsEngineCounters", dns_counters);
+  export_function(env, exports, "dnsEngineMark", dns_mark);
+  export_function(env, exports, "dnsEngineUpstream", dns_upstream);
+  export_function(env, exports, "dnsEngineGroup", dns_group);
+  export_function(env, exports, "dnsEngineForwarding", dns_forwarding);
   export_function(env, exports, "dnsEngineClose", dns_close);
 }
 

@@ -37,18 +37,6 @@ struct Subject {
   [[nodiscard]] std::size_t zone_at() const { return offset + labels.starts[left]; }
 };
 
-/// Of the zone above (DS), of no data at all (0, OPT), or about more than one type (ANY, transfers).
-bool is_for_chain(std::uint16_t type) {
-  return type == kDs || type == 0 || type == kOpt || (type >= 128 && type <= 255);
-}
-
-const Route* route_of(const Config& config, std::uint8_t listener, const Labels& labels) {
-  for (const Route& route : config.routes[listener]) {
-    if (labels.below(route.zone) >= 0) return &route;
-  }
-  return nullptr;
-}
-
 class Reply {
  public:
   Reply(const Names& names, const Query& query, const Route& route, std::uint32_t serial, std::uint64_t& random,
@@ -344,6 +332,17 @@ class Reply {
 
 }  // namespace
 
+bool is_for_chain(std::uint16_t type) {
+  return type == kDs || type == 0 || type == kOpt || (type >= 128 && type <= 255);
+}
+
+const Route* route_of(const Config& config, std::uint8_t listener, const Labels& labels) {
+  for (const Route& route : config.routes[listener]) {
+    if (labels.below(route.zone) >= 0) return &route;
+  }
+  return nullptr;
+}
+
 Answered answer_from_names(const Names& names, const Query& query, std::uint8_t listener, std::uint32_t serial,
                            std::uint64_t& random, std::uint8_t* out) {
   if (is_for_chain(query.type)) return {};
@@ -355,8 +354,7 @@ Answered answer_from_names(const Names& names, const Query& query, std::uint8_t 
   if (route == nullptr || route->view == nullptr || !names.is_on(route->view->id)) return {};
   Reply reply(names, query, *route, serial, random, out);
   if (!reply.write(config, listener, labels)) return {};
-  const auto type = std::find(kTypes.begin(), kTypes.end() - 1, query.type);
-  const auto& slots = route->slots[static_cast<std::size_t>(type - kTypes.begin())];
+  const auto& slots = route->slots[type_index(query.type)];
   return {reply.end(), slots[reply.is_missing() ? 1 : 0]};
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dns_entry.hpp"
+#include "dns_labels.hpp"
 #include "dns_names.hpp"
 
 namespace nodeplane::dns {
@@ -13,6 +14,11 @@ struct Answered {
   std::size_t bytes = 0;
   std::uint16_t counter = 0;
 };
+
+/// Of the zone above (DS), of no data at all (0, OPT), or about more than one type (ANY, transfers).
+bool is_for_chain(std::uint16_t type);
+/// The longest zone of the listener that has the name; null when there is none.
+const Route* route_of(const Config& config, std::uint8_t listener, const Labels& labels);
 
 /// Writes the reply into `out` (at least kMaxUdp octets). Readers only: between Epochs::enter() and leave().
 Answered answer_from_names(const Names& names, const Query& query, std::uint8_t listener, std::uint32_t serial,

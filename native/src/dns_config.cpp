@@ -2,57 +2,11 @@
 #include "dns_config.hpp"
 
 #include <algorithm>
-#include <string_view>
 
 #include "dns_entry.hpp"
 
 namespace nodeplane::dns {
 namespace {
-
-/// Reads to the end and not beyond: after the first failure everything is zero and empty.
-class Reader {
- public:
-  explicit Reader(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  std::span<const std::uint8_t> take(std::size_t count) {
-    if (bytes_.size() < count) {
-      is_good_ = false;
-      bytes_ = {};
-      return {};
-    }
-    const auto part = bytes_.first(count);
-    bytes_ = bytes_.subspan(count);
-    return part;
-  }
-  std::uint8_t u8() {
-    const auto part = take(1);
-    return part.empty() ? 0 : part[0];
-  }
-  std::uint16_t u16() {
-    const auto low = u8();
-    return static_cast<std::uint16_t>(low | (u8() << 8));
-  }
-  std::uint32_t u32() {
-    const std::uint32_t low = u16();
-    return low | (static_cast<std::uint32_t>(u16()) << 16);
-  }
-  Zone zone() {
-    const auto part = take(u8());
-    Zone zone;
-    zone.wire.assign(part.begin(), part.end());
-    if (name_length(part) != part.size() || part.empty()) is_good_ = false;
-    const std::string_view text(reinterpret_cast<const char*>(part.data()), part.size());
-    using namespace std::string_view_literals;
-    zone.is_reverse = text.ends_with("\7in-addr\4arpa\0"sv) || text.ends_with("\3ip6\4arpa\0"sv);
-    return zone;
-  }
-  void fail() { is_good_ = false; }
-  [[nodiscard]] bool is_good() const { return is_good_; }
-  [[nodiscard]] bool is_at_end() const { return is_good_ && bytes_.empty(); }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-  bool is_good_ = true;
-};
 
 bool is_longer(const Zone& a, const Zone& b) { return a.wire.size() > b.wire.size(); }
 
@@ -76,17 +30,24 @@ void read_route(Reader& reader, Config& config) {
   Route route;
   route.flags = reader.u8();
   route.zone = reader.zone();
+  const auto read_slots = [&](auto& all) {
+    for (auto& slots : all) {
+      for (auto& slot : slots) {
+        slot = reader.u16();
+        if (slot >= kCounterSlots) reader.fail();
+      }
+    }
+  };
   if (view != kNoView) {
     const auto found =
         std::find_if(config.views.begin(), config.views.end(), [&](const auto& known) { return known->id == view; });
     if (found == config.views.end()) return reader.fail();
     route.view = found->get();
-    for (auto& slots : route.slots) {
-      for (auto& slot : slots) {
-        slot = reader.u16();
-        if (slot >= kCounterSlots) return reader.fail();
-      }
-    }
+    read_slots(route.slots);
+  }
+  if ((route.flags & kForwards) != 0) {
+    route.group = reader.u8();
+    read_slots(route.forward_slots);
   }
   config.routes[listener].push_back(std::move(route));
 }
@@ -102,7 +63,13 @@ std::unique_ptr<Config> read_config(std::span<const std::uint8_t> record) {
     std::stable_sort(routes.begin(), routes.end(),
                      [](const Route& a, const Route& b) { return is_longer(a.zone, b.zone); });
   }
+  config->plan = read_forward_plan(reader);
   if (!reader.is_at_end()) return nullptr;
+  for (const auto& routes : config->routes) {
+    for (const Route& route : routes) {
+      if ((route.flags & kForwards) != 0 && route.group >= config->plan->groups.size()) return nullptr;
+    }
+  }
   return config;
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "dns_config.hpp"
 #include "dns_entry.hpp"
 
 namespace nodeplane::dns {
@@ -38,6 +39,18 @@ struct Slot {
 };
 inline constexpr std::size_t kSlotNumbers = sizeof(Slot) / sizeof(Count);
 
+/// Of one upstream: sockets that were there and opened ones, and times of replies that went to clients from here, by code.
+struct UpstreamCounts {
+  Count kept;
+  Count opened;
+  struct Replies {
+    Count nanoseconds;
+    std::array<Count, kDurationBuckets> durations;
+  };
+  std::array<Replies, kForwardRcodes.size()> replies;
+};
+inline constexpr std::size_t kUpstreamNumbers = sizeof(UpstreamCounts) / sizeof(Count);
+
 struct Counters {
   Count received;
   Count answered;
@@ -45,10 +58,14 @@ struct Counters {
   /// Not taken up because the queue was full.
   Count overload;
   Count send_failed;
+  /// Queries taken to be forwarded here.
+  Count forwarded;
+  std::array<UpstreamCounts, kUpstreamCounters> upstreams;
   std::array<Slot, kCounterSlots> slots;
 };
-inline constexpr std::size_t kHeadNumbers = 5;
-static_assert(sizeof(Counters) == (kHeadNumbers + kCounterSlots * kSlotNumbers) * sizeof(Count));
+inline constexpr std::size_t kHeadNumbers = 6;
+static_assert(sizeof(Counters) ==
+              (kHeadNumbers + kUpstreamCounters * kUpstreamNumbers + kCounterSlots * kSlotNumbers) * sizeof(Count));
 
 inline std::size_t size_bucket(std::size_t bytes) {
   std::size_t bucket = 0;
@@ -61,6 +78,19 @@ inline std::size_t duration_bucket(std::uint64_t nanoseconds) {
   std::size_t bucket = 0;
   while (bucket + 1 < kDurationBuckets && nanoseconds > (250'000ULL << bucket)) bucket++;
   return bucket;
+}
+
+/// One answer of `slot`, all but its time.
+inline void count_answer(Counters& counters, std::uint16_t slot_index, const Query& query, std::size_t request_bytes,
+                         std::size_t reply_bytes, bool is_v6) {
+  counters.answered.add();
+  Slot& slot = counters.slots[slot_index];
+  slot.families[is_v6 ? 1 : 0].add();
+  if (query.dnssec_ok) slot.dnssec.add();
+  slot.request_bytes.add(request_bytes);
+  slot.reply_bytes.add(reply_bytes);
+  slot.request_sizes[size_bucket(request_bytes)].add();
+  slot.reply_sizes[size_bucket(reply_bytes)].add();
 }
 
 }  // namespace nodeplane::dns

@@ -29,7 +29,7 @@ void retire(std::vector<std::unique_ptr<Worker>>& workers) {
 Engine::Engine(napi_env env, std::size_t max_bytes) : Engine(env, max_bytes, random_seed()) {}
 
 Engine::Engine(napi_env env, std::size_t max_bytes, std::uint64_t seed)
-    : env_(env), table_(epochs_, max_bytes, seed), names_(epochs_, kNamesBytes, seed), queue_(kQueueBytes) {}
+    : env_(env), table_(epochs_, max_bytes, seed), names_(epochs_, kNamesBytes, seed), queue_(kQueueBytes), forwarding_(seed) {}
 
 void Engine::start(napi_threadsafe_function wake) {
   wake_ = wake;
@@ -53,7 +53,7 @@ int Engine::listen(std::uint8_t id, const std::string& host, std::uint16_t port,
   for (std::int64_t i = 0; i < threads; i++) {
     counters_.push_back(std::make_unique<Counters>());
     auto worker = std::make_unique<Worker>(
-        Data{epochs_, names_, table_}, queue_, *counters_.back(),
+        Data{epochs_, names_, table_, forwarding_}, queue_, *counters_.back(),
         [wake = wake_] { napi_call_threadsafe_function(wake, nullptr, napi_tsfn_nonblocking); },
         id);
     const bool is_v6 = host.find(':') != std::string::npos;

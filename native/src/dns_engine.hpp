@@ -30,6 +30,9 @@ class Engine {
   Table& table() { return table_; }
   Names& names() { return names_; }
   UpQueue& queue() { return queue_; }
+  /// Of the configuration that answers.
+  ForwardPlan& plan() { return *names_.config().plan; }
+  ForwardShared& forwarding() { return forwarding_; }
 
  private:
   Engine(napi_env env, std::size_t max_bytes, std::uint64_t seed);
@@ -40,6 +43,7 @@ class Engine {
   Table table_;
   Names names_;
   UpQueue queue_;
+  ForwardShared forwarding_;
   /// Of live and of ended threads; a thread's are never taken over, so that sums only grow.
   std::vector<std::unique_ptr<Counters>> counters_;
   std::map<std::uint8_t, std::vector<std::unique_ptr<Worker>>> listeners_;

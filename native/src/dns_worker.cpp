@@ -84,7 +84,7 @@ struct Worker::Batch {
 
 bool Worker::start() {
   stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop_.valid()) return false;
+  if (!stop_.valid() || !forwarder_.start()) return false;
   reader_ = data_.epochs.add_reader();
   if (reader_ < 0) return false;
   if (::getrandom(&random_, sizeof random_, 0) != sizeof random_ || random_ == 0) random_ = 0x9e3779b97f4a7c15ULL;
@@ -119,10 +119,18 @@ void Worker::run() {
   std::vector<pollfd> waiting;
   // One form of messages is prepared: a thread's sockets are all for one address or all for any.
   for (const auto& socket : sockets_) waiting.push_back({socket.fd.get(), POLLIN, 0});
+  waiting.push_back({forwarder_.fd(), POLLIN, 0});
   waiting.push_back({stop_.get(), POLLIN, 0});
   for (;;) {
-    if (retry([&] { return ::poll(waiting.data(), waiting.size(), -1); }) < 0) return;
+    const int patience = forwarder_.patience(nanoseconds(CLOCK_MONOTONIC));
+    if (retry([&] { return ::poll(waiting.data(), waiting.size(), patience); }) < 0) return;
     if (waiting.back().revents != 0) return;
+    if (waiting[sockets_.size()].revents != 0 || patience >= 0) {
+      const std::uint64_t now = nanoseconds(CLOCK_MONOTONIC);
+      if (waiting[sockets_.size()].revents != 0) forwarder_.on_replies(now);
+      forwarder_.on_time(now);
+      forwarder_.finish(now);
+    }
     for (std::size_t i = 0; i < sockets_.size(); i++) {
       if (waiting[i].revents != 0) serve(sockets_[i], *batch);
     }
@@ -148,9 +156,12 @@ void Worker::serve(const Socket& socket, Batch& batch) {
       if (port_of(family, batch.peers[i]) == 0) continue;
       const std::span<const std::uint8_t> packet(batch.packets[i].data(), batch.in[i].msg_len);
       Query query;
-      const Answered answered = answer(packet, query, now_ms, batch.replies[replies].data());
+      const bool is_query = parse_query(packet, query);
+      const Answered answered = is_query ? answer(query, now_ms, batch.replies[replies].data()) : Answered{};
       if (answered.bytes == 0) {
-        hand_up(socket, batch.peers[i], message, packet);
+        const PacketHead head = head_of(socket, batch.peers[i], message, packet.size());
+        const Config& config = data_.names.config();
+        if (!is_query || !forwarder_.take(config, query, packet, {head, fd, started, now_ms})) hand_up(head, packet);
         continue;
       }
       turn_around(message, nullptr);
@@ -159,8 +170,7 @@ void Worker::serve(const Socket& socket, Batch& batch) {
       batch.out[replies].msg_hdr.msg_iov = &batch.out_data[replies];
       batch.out[replies].msg_hdr.msg_flags = 0;
       slots[replies] = answered.counter;
-      std::size_t sizes[2] = {packet.size(), answered.bytes};
-      count(answered.counter, query, sizes, family);
+      count_answer(counters_, answered.counter, query, packet.size(), answered.bytes, family == AF_INET6);
       replies++;
     }
     data_.epochs.leave(reader_);
@@ -179,13 +189,13 @@ void Worker::serve(const Socket& socket, Batch& batch) {
       if (done <= 0) counters_.send_failed.add();
       sent += done <= 0 ? 1 : static_cast<std::size_t>(done);
     }
+    forwarder_.finish(started);
     if (static_cast<std::size_t>(got) < kBatch) return;
   }
 }
 
 /// Names of clusters first; then what the chain said before.
-Answered Worker::answer(std::span<const std::uint8_t> packet, Query& query, std::int64_t now_ms, std::uint8_t* out) {
-  if (!parse_query(packet, query)) return {};
+Answered Worker::answer(const Query& query, std::int64_t now_ms, std::uint8_t* out) {
   const Answered known = answer_from_names(data_.names, query, listener_, data_.table.serial(), random_, out);
   if (known.bytes > 0) return known;
   const Entry* entry = data_.table.find(query, listener_, now_ms);
@@ -193,11 +203,11 @@ Answered Worker::answer(std::span<const std::uint8_t> packet, Query& query, std:
   return {build_reply(*entry, query, {now_ms, data_.table.serial()}, random_, out), entry->counter};
 }
 
-void Worker::hand_up(const Socket& socket, const sockaddr_storage& peer, msghdr& message, std::span<const std::uint8_t> packet) {
+PacketHead Worker::head_of(const Socket& socket, const sockaddr_storage& peer, msghdr& message, std::size_t bytes) {
   const int family = socket.family;
   PacketHead head{};
   head.local = socket.address;
-  head.bytes = static_cast<std::uint16_t>(packet.size());
+  head.bytes = static_cast<std::uint16_t>(bytes);
   head.listener = listener_;
   head.family = family == AF_INET ? 4 : 6;
   head.port = port_of(family, peer);
@@ -209,18 +219,11 @@ void Worker::hand_up(const Socket& socket, const sockaddr_storage& peer, msghdr&
     head.scope = address->sin6_scope_id;
   }
   turn_around(message, &head);
-  (queue_.push(head, packet.data(), wake_) ? counters_.handed_up : counters_.overload).add();
+  return head;
 }
 
-void Worker::count(std::uint16_t slot_index, const Query& query, std::size_t sizes[2], int family) {
-  counters_.answered.add();
-  Slot& slot = counters_.slots[slot_index];
-  slot.families[family == AF_INET ? 0 : 1].add();
-  if (query.dnssec_ok) slot.dnssec.add();
-  slot.request_bytes.add(sizes[0]);
-  slot.reply_bytes.add(sizes[1]);
-  slot.request_sizes[size_bucket(sizes[0])].add();
-  slot.reply_sizes[size_bucket(sizes[1])].add();
+void Worker::hand_up(const PacketHead& head, std::span<const std::uint8_t> packet) {
+  (queue_.push(head, packet, wake_) ? counters_.handed_up : counters_.overload).add();
 }
 
 }  // namespace nodeplane::dns

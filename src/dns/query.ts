@@ -3,6 +3,7 @@
  */
 import { CLASS, RCODE } from "../codec/dns/constants.ts";
 import type { DnsMessage, EdnsOption, Question, RecordData, ResourceRecord } from "../codec/dns/message.ts";
+import type { EngineVerdict } from "../drivers/udp-engine/driver.ts";
 import type { QueryMetadata } from "./metadata.ts";
 import type { Outcome } from "./plugin.ts";
 
@@ -54,6 +55,8 @@ export class DnsQuery {
   upstreamOptions: readonly EdnsOption[];
   /** Only where the block has the `metadata` plugin. */
   metadata: QueryMetadata | undefined;
+  /** What an upstream said to the native engine, before the query came to the chain. */
+  readonly verdict: EngineVerdict | undefined;
   /** Size of the client's packet; 0 for questions of our own. */
   readonly requestBytes: number;
 
@@ -70,6 +73,7 @@ export class DnsQuery {
       readonly upstreamOptions?: readonly EdnsOption[];
       readonly metadata?: QueryMetadata | undefined;
       readonly requestBytes?: number;
+      readonly verdict?: EngineVerdict | undefined;
     },
   ) {
     this.message = message;
@@ -86,6 +90,7 @@ export class DnsQuery {
     this.upstreamOptions = context.upstreamOptions ?? [];
     this.metadata = context.metadata;
     this.requestBytes = context.requestBytes ?? 0;
+    this.verdict = context.verdict;
   }
 
   /** The same query with another question or other settings in its message. */

@@ -33,6 +33,12 @@ export class CounterSlots {
     return this.#slot({ labels, type, rcode, by: "kubernetes", isCounted, cache: undefined, verdict });
   }
 
+  /** Of replies of upstreams that the engine gave to clients. @returns `undefined` as above */
+  forwardSlot(labels: ServerLabels, type: number, rcode: number, isCounted: boolean): number | undefined {
+    const verdict = rcode === RCODE.NOERROR ? "success" : rcode === RCODE.NXDOMAIN ? "denial" : "failure";
+    return this.#slot({ labels, type, rcode, by: "forward", isCounted, cache: undefined, verdict });
+  }
+
   /** Of a learned answer. @returns `undefined` when all slots have another meaning */
   slot({ query, message, outcome }: Answered, block: EngineBlock): number | undefined {
     const { labels, type } = query;
@@ -73,6 +79,10 @@ export function collectEngineMetrics(metrics: MetricSet, engine: UdpEngine, slot
       "nodeplane_dns_engine_send_failed_total",
       "Replies that the system did not take.",
     ),
+    forwarded: metrics.counter(
+      "nodeplane_dns_engine_forwarded_total",
+      "Queries that it sent upstream itself.",
+    ),
     entries: metrics.gauge("nodeplane_dns_engine_entries", "Learned answers in the engine."),
     bytes: metrics.gauge("nodeplane_dns_engine_bytes", "Size of the learned answers."),
     names: metrics.gauge(
@@ -90,6 +100,7 @@ export function collectEngineMetrics(metrics: MetricSet, engine: UdpEngine, slot
       "handedUp",
       "overload",
       "sendFailed",
+      "forwarded",
       "entries",
       "bytes",
       "names",

@@ -4,7 +4,12 @@
  */
 import { availableParallelism } from "node:os";
 import { isSystemError } from "../../drivers/addon.ts";
-import { openUdpEngine, type UdpEngine, type UpPacket } from "../../drivers/udp-engine/index.ts";
+import {
+  type EngineVerdict,
+  openUdpEngine,
+  type UdpEngine,
+  type UpPacket,
+} from "../../drivers/udp-engine/index.ts";
 import type { Client } from "../query.ts";
 import type { Runtime } from "../runtime.ts";
 import type { Instance } from "../server/instance.ts";
@@ -12,12 +17,17 @@ import type { Answered, Reply } from "../server/responder.ts";
 import { UDP_LIMITS } from "../server/udp-listener.ts";
 import { EngineAnswers } from "./engine-answers.ts";
 import { engineBlocks } from "./engine-blocks.ts";
+import { EngineForwards } from "./engine-forwards.ts";
 import { CounterSlots, collectEngineMetrics } from "./engine-metrics.ts";
 import { NameFeed } from "./name-feed.ts";
 import { type ListenerZones, nameRoutes } from "./name-routes.ts";
 import { NameTags } from "./name-tags.ts";
 
-type Respond = (packet: Uint8Array, client: Client) => Reply | Promise<Reply>;
+export type EngineRespond = (
+  packet: Uint8Array,
+  client: Client,
+  verdict?: EngineVerdict,
+) => Reply | Promise<Reply>;
 
 /** Of learned answers: as many as a full `cache` of the default size has, and as many of cluster names. */
 const MAX_TABLE_BYTES = 12 * 1024 * 1024;
@@ -28,6 +38,7 @@ export class DnsEngine {
   readonly #engine: UdpEngine;
   readonly #answers: EngineAnswers;
   readonly #names: NameFeed;
+  readonly #forwards: EngineForwards;
   readonly #slots = new CounterSlots();
   readonly #listeners = new Map<number, EngineListener>();
   #isConfigured = false;
@@ -35,7 +46,11 @@ export class DnsEngine {
   /** @returns `undefined` when the addon is not there */
   static open(runtime: Runtime): DnsEngine | undefined {
     const opened: DnsEngine[] = [];
-    const engine = openUdpEngine(MAX_TABLE_BYTES, (packet) => opened[0]?.onPacket(packet));
+    const engine = openUdpEngine(
+      MAX_TABLE_BYTES,
+      (packet) => opened[0]?.onPacket(packet),
+      () => opened[0]?.onForwarding(),
+    );
     if (engine === undefined) return undefined;
     const made = new DnsEngine(engine, runtime);
     opened.push(made);
@@ -49,6 +64,7 @@ export class DnsEngine {
     const tags = new NameTags((tag, generation) => engine.setGeneration(tag, generation));
     this.#answers = new EngineAnswers({ cluster, tags, slots, publish: (answer) => engine.publish(answer) });
     this.#names = new NameFeed(engine, cluster, setImmediate);
+    this.#forwards = new EngineForwards(engine);
     engine.setSerial(cluster.serial);
     cluster.onCommit((changed, batch) => {
       tags.onCommit(cluster, changed, batch);
@@ -56,6 +72,7 @@ export class DnsEngine {
       this.#names.onCommit(changed, cluster.touchedNamespaces);
     });
     collectEngineMetrics(runtime.metrics, engine, slots);
+    this.#forwards.collect(runtime.metrics);
   }
 
   /** A new configuration answers, on these listeners: what the old one said is forgotten. */
@@ -65,9 +82,12 @@ export class DnsEngine {
     const followed = [...blocks.values()].flatMap(({ kubernetes }) => kubernetes?.view ?? []);
     const { views, drop } = this.#names.use(followed);
     const viewOf = new Map(followed.map((view, i) => [view, views[i]?.id]));
-    this.#engine.configure(views, nameRoutes(listeners, { blocks, viewOf, slots: this.#slots }));
+    const { groups, groupOf } = this.#forwards.compile(blocks);
+    const routes = nameRoutes(listeners, { blocks, viewOf, slots: this.#slots, groupOf });
+    this.#engine.configure(views, routes, groups);
     drop();
     if (this.#isConfigured) this.#engine.flush();
+    this.#forwards.start();
     this.#isConfigured = true;
   }
 
@@ -76,7 +96,7 @@ export class DnsEngine {
   }
 
   /** @returns `undefined` when there are too many listeners */
-  listener(respond: Respond): EngineListener | undefined {
+  listener(respond: EngineRespond): EngineListener | undefined {
     let id = 0;
     while (this.#listeners.has(id)) id++;
     if (id >= MAX_LISTENERS) return undefined;
@@ -85,8 +105,17 @@ export class DnsEngine {
     return listener;
   }
 
+  /** Queries on their way to an upstream. */
+  get inWork(): number {
+    return this.#forwards.inWork;
+  }
+
   close(): void {
     this.#engine.close();
+  }
+
+  onForwarding(): void {
+    this.#forwards.onNews();
   }
 
   onPacket(packet: UpPacket): void {
@@ -98,14 +127,14 @@ export class DnsEngine {
 export class EngineListener {
   readonly id: number;
   readonly #engine: UdpEngine;
-  readonly #respond: Respond;
+  readonly #respond: EngineRespond;
   readonly #onClose: () => void;
   readonly #perClient = new Map<string, number>();
   #port = 0;
   #pending = 0;
   #isClosed = false;
 
-  constructor(id: number, engine: UdpEngine, respond: Respond, onClose: () => void) {
+  constructor(id: number, engine: UdpEngine, respond: EngineRespond, onClose: () => void) {
     this.id = id;
     this.#engine = engine;
     this.#respond = respond;
@@ -139,7 +168,7 @@ export class EngineListener {
     const waiting = this.#perClient.get(address) ?? 0;
     if (this.#pending >= UDP_LIMITS.maxPending || waiting >= UDP_LIMITS.maxPendingPerClient) return;
     const client: Client = { transport: "udp", address, port, localAddress, localPort: this.#port };
-    const reply = this.#respond(packet.bytes, client);
+    const reply = this.#respond(packet.bytes, client, packet.verdict);
     if (!(reply instanceof Promise)) {
       if (reply instanceof Buffer) this.#engine.reply(packet, reply);
       return;

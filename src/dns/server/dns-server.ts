@@ -4,8 +4,10 @@
  */
 import type { TlsOptions } from "node:tls";
 import { RCODE } from "../../codec/dns/constants.ts";
+import type { EngineVerdict } from "../../drivers/udp-engine/driver.ts";
 import { NodeplaneError } from "../../model/errors.ts";
-import type { DnsEngine, EngineListener } from "../engine/engine.ts";
+import type { DnsEngine, EngineListener, EngineRespond } from "../engine/engine.ts";
+import type { Client } from "../query.ts";
 import type { Runtime } from "../runtime.ts";
 import { formatListener, type ListenerSpec, type ZoneTable } from "./block.ts";
 import { HttpEndpoints } from "./http-endpoints.ts";
@@ -14,7 +16,7 @@ import type { Instance } from "./instance.ts";
 import { Responder, type Target } from "./responder.ts";
 import { TCP_LIMITS, type TcpLimits } from "./tcp-limits.ts";
 import { TcpListener } from "./tcp-listener.ts";
-import { UdpListener, type Respond as UdpRespond } from "./udp-listener.ts";
+import { UdpListener } from "./udp-listener.ts";
 
 const DRAIN_MS = 5_000;
 const DRAIN_STEP_MS = 20;
@@ -154,6 +156,7 @@ export class DnsServer {
     for (const listener of listeners) listener.tcp?.stopAccepting();
     const until = performance.now() + DRAIN_MS;
     const pending = (): number =>
+      (this.#engine?.inWork ?? 0) +
       listeners.reduce(
         (sum, { udp, tcp, https }) => sum + (udp?.pending ?? 0) + (tcp?.pending ?? 0) + (https?.pending ?? 0),
         0,
@@ -169,8 +172,8 @@ export class DnsServer {
 
   async #open(listener: Listener, tls: TlsOptions | undefined, tcpLimits: Partial<TcpLimits>): Promise<void> {
     const { spec } = listener;
-    const respond = (packet: Uint8Array, client: Parameters<Responder["respond"]>[1]) =>
-      this.#responder.respond(packet, client, listener.target);
+    const respond = (packet: Uint8Array, client: Client, verdict?: EngineVerdict) =>
+      this.#responder.respond(packet, client, listener.target, verdict);
     try {
       if (spec.scheme === "https") {
         const server = formatListener(spec);
@@ -192,7 +195,7 @@ export class DnsServer {
   }
 
   /** TCP and UDP on one port. One that the system chose for TCP (port 0) can be in use for UDP: then on another one. */
-  async #openBoth(listener: Listener, respond: UdpRespond, limits: TcpLimits): Promise<void> {
+  async #openBoth(listener: Listener, respond: EngineRespond, limits: TcpLimits): Promise<void> {
     const { spec } = listener;
     for (let attempt = 1; ; attempt++) {
       listener.tcp = new TcpListener(respond, limits);
@@ -207,7 +210,7 @@ export class DnsServer {
     }
   }
 
-  async #openUdp(listener: Listener, respond: UdpRespond): Promise<void> {
+  async #openUdp(listener: Listener, respond: EngineRespond): Promise<void> {
     const { spec, port, target } = listener;
     const native = this.#engine?.listener(respond);
     if (native === undefined) {

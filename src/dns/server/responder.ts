@@ -7,6 +7,7 @@ import { CLASS, OPCODE, RCODE } from "../../codec/dns/constants.ts";
 import { decodeHeader, decodeMessage, type Header } from "../../codec/dns/decode.ts";
 import { encodeMessage, MAX_MESSAGE_BYTES } from "../../codec/dns/encode.ts";
 import type { DnsMessage, Question, ResourceRecord } from "../../codec/dns/message.ts";
+import type { EngineVerdict } from "../../drivers/udp-engine/driver.ts";
 import { type Outcome, PluginCrash } from "../plugin.ts";
 import { type Client, DnsQuery, MAX_DEPTH, replyTo, type ServerLabels } from "../query.ts";
 import type { DnsLog } from "../runtime.ts";
@@ -67,9 +68,15 @@ export class Responder {
   }
 
   /**
+   * @param verdict what the native engine heard for the query when it forwarded it
    * @returns the reply, a promise of it, or `undefined` when nothing may be sent
    */
-  respond(packet: Uint8Array, client: Client, target: Target): Reply | Promise<Reply> {
+  respond(
+    packet: Uint8Array,
+    client: Client,
+    target: Target,
+    verdict?: EngineVerdict,
+  ): Reply | Promise<Reply> {
     const header = decodeHeader(packet);
     if (header === undefined || (header.flags & 0x8000) !== 0) return undefined;
     const refusal = checkHeader(header);
@@ -88,7 +95,7 @@ export class Responder {
       this.#hooks.onDropped(target.server, RCODE.FORMERR, client);
       return encodeMessage(this.#bare(message, RCODE.FORMERR, client), MIN_UDP_REPLY_BYTES);
     }
-    return this.#run(message, question, { client, target, requestBytes: packet.length });
+    return this.#run(message, question, { client, target, requestBytes: packet.length, verdict });
   }
 
   #refuse(
@@ -124,7 +131,12 @@ export class Responder {
   #run(
     message: DnsMessage,
     question: Question,
-    from: { readonly client: Client; readonly target: Target; readonly requestBytes: number },
+    from: {
+      readonly client: Client;
+      readonly target: Target;
+      readonly requestBytes: number;
+      readonly verdict: EngineVerdict | undefined;
+    },
   ): Reply | Promise<Reply> {
     const startMs = this.#hooks.monotonicMs();
     const { client, target } = from;
@@ -134,7 +146,7 @@ export class Responder {
     const block = target.zones.find(lowerName, question.type, (candidate, zone) => {
       const labels: ServerLabels = { server: target.server, zone, view: candidate.view };
       const resolve = this.#resolver(target);
-      const { requestBytes } = from;
+      const { requestBytes, verdict } = from;
       query = new DnsQuery(message, question, {
         client,
         labels,
@@ -142,6 +154,7 @@ export class Responder {
         depth: 0,
         udpLimitBytes,
         requestBytes,
+        verdict,
       });
       candidate.collectMetadata?.(query);
       return candidate.viewFilter === undefined || candidate.viewFilter(query);

@@ -55,6 +55,71 @@ export interface EngineRoute {
   readonly view?: number;
   /** Counters of each of {@link NAME_TYPES}: of answers with NOERROR, then with NXDOMAIN. */
   readonly slots?: readonly (readonly [number, number])[];
+  /** Who forwards questions that nothing else answers, with counters of each type and of {@link FORWARD_RCODES}. */
+  readonly forward?: { readonly group: number; readonly slots: readonly (readonly number[])[] };
+}
+
+/** Replies of upstreams that the engine counts; those with other codes it gives to the chain. */
+export const FORWARD_RCODES: readonly number[] = [0, 2, 3];
+export const MAX_GROUPS = 32;
+export const MAX_UPSTREAMS = 64;
+/** Upstreams that are counted apart. */
+export const UPSTREAM_COUNTERS = 32;
+
+/** Questions that the engine forwards over UDP. Zones are absolute and in lower case. */
+export interface EngineGroup {
+  /** Names the group in packets that are handed up: {@link EngineVerdict}. */
+  readonly token: number;
+  /** Replies are handed up with their query: somebody in the chain keeps or changes them. */
+  readonly isThroughChain: boolean;
+  readonly policy: "random" | "round_robin" | "sequential";
+  /** For one reply. */
+  readonly timeoutMs: number;
+  /** For one query; 0: as many as there is time for. */
+  readonly maxAttempts: number;
+  /** Above, questions are left to the chain; 0: no limit. */
+  readonly maxConcurrent: number;
+  /** Of a socket. */
+  readonly lifeMs: number;
+  readonly zones: readonly string[];
+  /** Zones inside of these whose questions are left to the chain. */
+  readonly left: readonly string[];
+  readonly upstreams: readonly EngineUpstream[];
+}
+
+export interface EngineUpstream {
+  /** Below {@link UPSTREAM_COUNTERS}. */
+  readonly counter: number;
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly source?: IpAddress;
+}
+
+/** What became of a query that the engine forwarded before it handed it up. */
+export interface EngineVerdict {
+  readonly token: number;
+  /** Index inside the group. */
+  readonly upstream: number;
+  readonly seconds: number;
+  /** The upstream's packet, or why there is none after all attempts. */
+  readonly reply: Uint8Array | { readonly errno: number };
+}
+
+/** Health of an upstream, of the order in which groups name them. */
+export interface UpstreamHealth {
+  /** Left out. */
+  readonly isDown: boolean;
+  /** Its next reply is worth a word. */
+  readonly isSuspect: boolean;
+  /** It does not repeat the letters of a name. */
+  readonly losesCase: boolean;
+}
+
+/** Numbers that only grow, but `inWork`. */
+export interface ForwardState {
+  readonly inWork: number;
+  readonly groups: readonly number[];
+  readonly upstreams: readonly { readonly failed: number; readonly recovered: number }[];
 }
 
 /** A name below `svc` of a view, or a namespace, with everything that is there. */
@@ -97,6 +162,7 @@ export interface UpPacket {
   readonly localAddress: string;
   /** What the engine needs to send the reply. */
   readonly route: Uint8Array;
+  readonly verdict?: EngineVerdict;
 }
 
 export interface EngineCounters {
@@ -110,8 +176,18 @@ export interface EngineCounters {
   readonly handedUp: number;
   readonly overload: number;
   readonly sendFailed: number;
+  readonly forwarded: number;
   /** Numbers of one slot. */
   slot(index: number): SlotCounters;
+  upstream(index: number): UpstreamCounters;
+}
+
+export interface UpstreamCounters {
+  /** Sockets used that were there, and new ones. */
+  readonly kept: number;
+  readonly opened: number;
+  /** Of each of {@link FORWARD_RCODES}. */
+  readonly replies: readonly { readonly durations: Float64Array; readonly seconds: number }[];
 }
 
 export interface SlotCounters {
@@ -131,8 +207,18 @@ export interface UdpEngine {
   listen(listener: number, host: string, port: number, threads: number): void;
   unlisten(listener: number): void;
   publish(answer: EngineAnswer): void;
-  /** Replaces all views and routes. */
-  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void;
+  /** Replaces all views, routes and groups. Queries that are under way go on. */
+  configure(
+    views: readonly EngineView[],
+    routes: readonly EngineRoute[],
+    groups: readonly EngineGroup[],
+  ): void;
+  /** A cache of the chain has the reply (of the flags DO and CD count): its questions are not forwarded until then. 0: it has it no longer. */
+  markKept(name: string, type: number, keyFlags: number, untilMs: number): void;
+  setUpstream(index: number, health: UpstreamHealth): void;
+  /** `false`: the group's questions are left to the chain. */
+  setGroup(index: number, isOn: boolean): void;
+  forwarding(): ForwardState;
   /** In the place of the name with the same key. @returns false when there is no room, or no form for it */
   putName(name: EngineName): boolean;
   removeName(view: number, key: readonly string[]): void;

@@ -8,12 +8,15 @@ import type { DnsMessage } from "../../codec/dns/message.ts";
 import {
   type EngineAnswer,
   type EngineCounters,
+  type EngineGroup,
   type EngineName,
   type EngineRoute,
   type EngineView,
+  type ForwardState,
   KEY_FLAG,
   type UdpEngine,
   type UpPacket,
+  type UpstreamHealth,
 } from "./driver.ts";
 
 /** Answered by the chain. */
@@ -26,7 +29,18 @@ export class FakeUdpEngine implements UdpEngine {
   readonly sent: Uint8Array[] = [];
   readonly names = new Map<string, EngineName>();
   readonly views = new Map<number, string>();
-  configured: { readonly views: readonly EngineView[]; readonly routes: readonly EngineRoute[] } | undefined;
+  readonly kept = new Map<string, number>();
+  readonly health = new Map<number, UpstreamHealth>();
+  readonly groupsOff = new Set<number>();
+  /** What {@link forwarding} says: it forwards nothing itself. */
+  state: ForwardState = { inWork: 0, groups: [], upstreams: [] };
+  configured:
+    | {
+        readonly views: readonly EngineView[];
+        readonly routes: readonly EngineRoute[];
+        readonly groups: readonly EngineGroup[];
+      }
+    | undefined;
   readonly #generations = new Map<number, number>();
   readonly #now: () => number;
   readonly #onPacket: (packet: UpPacket) => void;
@@ -67,8 +81,31 @@ export class FakeUdpEngine implements UdpEngine {
     );
   }
 
-  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void {
-    this.configured = { views, routes };
+  configure(
+    views: readonly EngineView[],
+    routes: readonly EngineRoute[],
+    groups: readonly EngineGroup[],
+  ): void {
+    this.configured = { views, routes, groups };
+    this.health.clear();
+    this.groupsOff.clear();
+  }
+
+  markKept(name: string, type: number, keyFlags: number, untilMs: number): void {
+    this.kept.set(`${name} ${type} ${keyFlags}`, untilMs);
+  }
+
+  setUpstream(index: number, health: UpstreamHealth): void {
+    this.health.set(index, health);
+  }
+
+  setGroup(index: number, isOn: boolean): void {
+    if (isOn) this.groupsOff.delete(index);
+    else this.groupsOff.add(index);
+  }
+
+  forwarding(): ForwardState {
+    return this.state;
   }
 
   putName(name: EngineName): boolean {
@@ -115,7 +152,9 @@ export class FakeUdpEngine implements UdpEngine {
       handedUp: this.#handedUp,
       overload: 0,
       sendFailed: 0,
+      forwarded: 0,
       slot: () => ({ ...slot, ...none }),
+      upstream: () => ({ kept: 0, opened: 0, replies: [] }),
     };
   }
 

@@ -5,23 +5,33 @@ import { encodeConfig } from "./config-record.ts";
 import type {
   EngineAnswer,
   EngineCounters,
+  EngineGroup,
   EngineName,
   EngineRoute,
+  EngineVerdict,
   EngineView,
+  ForwardState,
   SlotCounters,
   UdpEngine,
   UpPacket,
+  UpstreamCounters,
+  UpstreamHealth,
 } from "./driver.ts";
-import { encodeLabels, encodeName } from "./name-record.ts";
+import { FORWARD_RCODES, UPSTREAM_COUNTERS } from "./driver.ts";
+import { encodeLabels, encodeName, wireName } from "./name-record.ts";
 
 const ROUTE_BYTES = 48;
 const RECORD_BYTES = 64;
-/** Four sizes and five totals stand before the slots. */
-const HEAD_NUMBERS = 9;
+const VERDICT_BYTES = 12;
+/** Four sizes and six totals stand before the upstreams, the slots behind these. */
+const HEAD_NUMBERS = 10;
 const VIEW_STATES = { off: 0, on: 1, forgotten: 2 } as const;
 const SIZE_BUCKETS = 15;
 const DURATION_BUCKETS = 17;
 const SLOT_NUMBERS = 6 + 2 * SIZE_BUCKETS + DURATION_BUCKETS;
+const REPLY_NUMBERS = 1 + DURATION_BUCKETS;
+const UPSTREAM_NUMBERS = 2 + FORWARD_RCODES.length * REPLY_NUMBERS;
+const SLOTS_AT = HEAD_NUMBERS + UPSTREAM_COUNTERS * UPSTREAM_NUMBERS;
 /** Packets taken up before the event loop gets its turn. */
 const MAX_TURN = 512;
 /** Replies that wait to be sent together; a UDP packet and its route always fit. */
@@ -30,6 +40,8 @@ const OUT_BYTES = 256 * 1024;
 export class NativeUdpEngine implements UdpEngine {
   readonly #engine: DnsEngine;
   readonly #onPacket: (packet: UpPacket) => void;
+  readonly #onForwarding: () => void;
+  #groups = 0;
   readonly #waiting: Uint8Array[] = [];
   #at = 0;
   readonly #out = Buffer.allocUnsafeSlow(OUT_BYTES);
@@ -40,8 +52,9 @@ export class NativeUdpEngine implements UdpEngine {
   #isClosed = false;
 
   /** @throws {NodeplaneError} ADDON_MISSING */
-  constructor(maxBytes: number, onPacket: (packet: UpPacket) => void) {
+  constructor(maxBytes: number, onPacket: (packet: UpPacket) => void, onForwarding: () => void) {
     this.#onPacket = onPacket;
+    this.#onForwarding = onForwarding;
     this.#engine = addon().dnsEngineOpen(maxBytes, () => this.#turn());
   }
 
@@ -58,8 +71,37 @@ export class NativeUdpEngine implements UdpEngine {
     addon().dnsEnginePublish(this.#engine, encodeAnswer(answer));
   }
 
-  configure(views: readonly EngineView[], routes: readonly EngineRoute[]): void {
-    addon().dnsEngineConfigure(this.#engine, encodeConfig(views, routes));
+  configure(
+    views: readonly EngineView[],
+    routes: readonly EngineRoute[],
+    groups: readonly EngineGroup[],
+  ): void {
+    addon().dnsEngineConfigure(this.#engine, encodeConfig(views, routes, groups));
+    this.#groups = groups.length;
+  }
+
+  markKept(name: string, type: number, keyFlags: number, untilMs: number): void {
+    const wire = wireName(name);
+    if (wire === undefined || this.#isClosed) return;
+    const until = Math.ceil(untilMs / 1000);
+    addon().dnsEngineMark(this.#engine, Buffer.from(wire, "latin1"), type, keyFlags, until);
+  }
+
+  setUpstream(index: number, { isDown, isSuspect, losesCase }: UpstreamHealth): void {
+    const bits = (isDown ? 1 : 0) | (isSuspect ? 2 : 0) | (losesCase ? 4 : 0);
+    if (!this.#isClosed) addon().dnsEngineUpstream(this.#engine, index, bits);
+  }
+
+  setGroup(index: number, isOn: boolean): void {
+    if (!this.#isClosed) addon().dnsEngineGroup(this.#engine, index, isOn);
+  }
+
+  forwarding(): ForwardState {
+    const [inWork = 0, ...rest] = addon().dnsEngineForwarding(this.#engine);
+    const upstreams: { failed: number; recovered: number }[] = [];
+    for (let i = this.#groups; i < rest.length; i += 2)
+      upstreams.push({ failed: rest[i] ?? 0, recovered: rest[i + 1] ?? 0 });
+    return { inWork, groups: rest.slice(0, this.#groups), upstreams };
   }
 
   putName(name: EngineName): boolean {
@@ -128,8 +170,10 @@ export class NativeUdpEngine implements UdpEngine {
     try {
       for (let i = 0; i < MAX_TURN && this.#at < batch.length; i++) {
         const packet = readPacket(batch, this.#at);
-        this.#at += ROUTE_BYTES + packet.bytes.length;
-        this.#onPacket(packet);
+        this.#at += ROUTE_BYTES + packet.bytes.length + u16(batch, this.#at + 6);
+        // Without a family it is news.
+        if (packet.route[3] === 0) this.#onForwarding();
+        else this.#onPacket(packet);
       }
     } finally {
       this.#isTaking = false;
@@ -146,10 +190,12 @@ export class NativeUdpEngine implements UdpEngine {
   }
 }
 
-/** Layout: PacketHead in native/src/dns_worker.hpp. */
+/** Layout: native/src/dns_packet_head.hpp. */
 function readPacket(batch: Uint8Array, at: number): UpPacket {
   const route = batch.subarray(at, at + ROUTE_BYTES);
   const length = u16(route, 0);
+  const extra = u16(route, 6);
+  const behind = at + ROUTE_BYTES + length;
   const size = route[3] === 4 ? 4 : 16;
   return {
     listener: route[2] ?? 0,
@@ -158,7 +204,22 @@ function readPacket(batch: Uint8Array, at: number): UpPacket {
     port: u16(route, 4),
     localAddress: addressText(route.subarray(32, 32 + size)),
     route,
+    ...(extra === 0 ? {} : { verdict: readVerdict(batch.subarray(behind, behind + extra)) }),
   };
+}
+
+function readVerdict(bytes: Uint8Array): EngineVerdict {
+  const errno = u16(bytes, 10);
+  return {
+    token: u32(bytes, 0),
+    seconds: u32(bytes, 4) / 1e6,
+    upstream: u16(bytes, 8),
+    reply: errno === 0 ? bytes.subarray(VERDICT_BYTES) : { errno },
+  };
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return u16(bytes, at) + u16(bytes, at + 2) * 0x1_0000;
 }
 
 function u16(bytes: Uint8Array, at: number): number {
@@ -207,8 +268,19 @@ function readCounters(numbers: Float64Array): EngineCounters {
     handedUp: at(6),
     overload: at(7),
     sendFailed: at(8),
-    slot: (index) => readSlot(numbers.subarray(HEAD_NUMBERS + index * SLOT_NUMBERS)),
+    forwarded: at(9),
+    slot: (index) => readSlot(numbers.subarray(SLOTS_AT + index * SLOT_NUMBERS)),
+    upstream: (index) => readUpstream(numbers.subarray(HEAD_NUMBERS + index * UPSTREAM_NUMBERS)),
   };
+}
+
+function readUpstream(numbers: Float64Array): UpstreamCounters {
+  const [kept = 0, opened = 0] = numbers;
+  const replies = FORWARD_RCODES.map((_, i) => {
+    const at = 2 + i * REPLY_NUMBERS;
+    return { seconds: (numbers[at] ?? 0) / 1e9, durations: numbers.slice(at + 1, at + REPLY_NUMBERS) };
+  });
+  return { kept, opened, replies };
 }
 
 function readSlot(numbers: Float64Array): SlotCounters {

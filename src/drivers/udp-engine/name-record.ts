@@ -143,9 +143,14 @@ function write(
 
 const HEADER_BYTES = 12;
 const QUESTION_TAIL_BYTES = 4;
+/** With a length octet for each dot, and the root's. */
+const MAX_PLAIN_NAME = 254;
 
 /** A whole name with the root, each octet a character; escapes allowed. */
 export function wireName(name: string): string | undefined {
+  const labels = name === "." ? [] : name.slice(0, -1).split(".");
+  const plain = name.length <= MAX_PLAIN_NAME && name.endsWith(".") ? encodeLabels(labels) : undefined;
+  if (plain !== undefined) return `${plain}\0`;
   try {
     const questions = [{ name, type: 0, class: 0 }];
     const message = encodeMessage({ ...EMPTY_MESSAGE, questions });

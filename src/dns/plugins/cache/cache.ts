@@ -46,6 +46,11 @@ export class CachePlugin implements Plugin {
   readonly #options: CacheOptions;
   readonly #metrics: CacheMetrics;
   readonly #now: () => number;
+  /**
+   * For the native engine: told of each question (see {@link readKey}) whose reply is kept, and until when this plugin
+   * answers from it; 0: it had to make room.
+   */
+  onKeep: ((key: string, untilMs: number) => void) | undefined;
   readonly #success = new Map<string, CacheEntry>();
   readonly #denial = new Map<string, CacheEntry>();
   readonly #inWork = new Map<string, Promise<Outcome>>();
@@ -142,6 +147,8 @@ export class CachePlugin implements Plugin {
       if (judged.verdict === "denial" && !this.#options.prefersPositive) this.#success.delete(key);
       this.#put(this.#denial, key, entry, this.#options.denialCapacity);
     }
+    const staleMs = judged.verdict === "failure" ? 0 : (this.#options.stale?.forMs ?? 0);
+    this.onKeep?.(key, entry.storedAtMs + judged.ttlSeconds * 1000 + staleMs);
     return { ...outcome, message };
   }
 
@@ -150,7 +157,10 @@ export class CachePlugin implements Plugin {
     map.delete(key);
     if (map.size >= capacity) {
       const oldest = map.keys().next().value;
-      if (oldest !== undefined) map.delete(oldest);
+      if (oldest !== undefined) {
+        map.delete(oldest);
+        this.onKeep?.(oldest, 0);
+      }
       this.#metrics.eviction(entry.verdict);
     }
     map.set(key, entry);
@@ -263,6 +273,18 @@ function keyOf(query: DnsQuery): string {
     ({ code, bytes }) => `${code}=${Buffer.from(bytes).toString("hex")}`,
   );
   return options.length === 0 ? key : `${key} ${options.join(" ")}`;
+}
+
+/** The question of a key that was made without options. */
+export function readKey(key: string): {
+  readonly name: string;
+  readonly type: number;
+  readonly dnssecOk: boolean;
+  readonly checkingDisabled: boolean;
+} {
+  const [name = "", type = "", , flags = ""] = key.split(" ");
+  const bits = Number(flags);
+  return { name, type: Number(type), dnssecOk: (bits & 1) !== 0, checkingDisabled: (bits & 2) !== 0 };
 }
 
 /** The reply to somebody else's question of the same meaning. */

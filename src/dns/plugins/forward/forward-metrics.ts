@@ -76,6 +76,22 @@ export class ForwardMetrics {
     this.#responses.child(to, code).add();
   }
 
+  /** Replies that the native engine gave to clients, and the sockets that it used. */
+  engineReplies(to: string, rcode: number, durations: Float64Array, seconds: number): void {
+    const code = formatRcode(rcode);
+    const count = durations.reduce((sum, value) => sum + value, 0);
+    if (count === 0) return;
+    this.#duration.child("forward", to, code).addAll(durations, seconds);
+    this.#oldDuration.child(to, code).addAll(durations, seconds);
+    this.#requests.child(to).add(count);
+    this.#responses.child(to, code).add(count);
+  }
+
+  engineSockets(to: string, kept: number, opened: number): void {
+    if (kept > 0) this.#kept.child("forward", to, "udp").add(kept);
+    if (opened > 0) this.#opened.child("forward", to, "udp").add(opened);
+  }
+
   failure(to: string): void {
     this.#requests.child(to).add();
     this.#timeouts.child(to).add();

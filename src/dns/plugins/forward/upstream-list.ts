@@ -24,6 +24,11 @@ export class UpstreamList {
     this.#log = log;
   }
 
+  /** False while host names may add to them. */
+  get isComplete(): boolean {
+    return this.#hosts.length === 0;
+  }
+
   get all(): readonly Upstream[] {
     return this.#upstreams;
   }

@@ -5,6 +5,7 @@
 import type { ConnectionOptions } from "node:tls";
 import { CLASS, OPCODE, RCODE, TYPE } from "../../../codec/dns/constants.ts";
 import type { DnsMessage, Question } from "../../../codec/dns/message.ts";
+import type { EngineUpstream, UpstreamHealth } from "../../../drivers/udp-engine/driver.ts";
 import type { IpAddress } from "../../../model/ip.ts";
 import { OtherSpelling } from "./exchange.ts";
 import type { ForwardMetrics } from "./forward-metrics.ts";
@@ -30,6 +31,11 @@ export interface UpstreamOptions {
   readonly random: () => number;
 }
 
+export interface UdpTarget extends Omit<EngineUpstream, "counter"> {
+  /** Of a socket. */
+  readonly lifeMs: number;
+}
+
 /** As CoreDNS labels what is no UDP. */
 const PROTOCOLS = { dns: "tcp", tls: "tcp-tls", https: "https" } as const;
 const PROBE_TIMEOUT_MS = 1_000;
@@ -47,6 +53,7 @@ export class Upstream {
   #keepsCase = true;
   #probe: NodeJS.Timeout | undefined;
   #isClosed = false;
+  #onHealth: ((health: UpstreamHealth) => void) | undefined;
 
   constructor(address: UpstreamAddress, options: UpstreamOptions, metrics: ForwardMetrics) {
     this.name = formatUpstream(address);
@@ -73,6 +80,14 @@ export class Upstream {
     return this.#options.maxFails > 0 && this.#fails > this.#options.maxFails;
   }
 
+  /** Where UDP goes; `undefined` for an upstream that is asked in another way. */
+  get udpTarget(): UdpTarget | undefined {
+    const { address, port, scope } = this.#address;
+    const { source, expireMs: lifeMs } = this.#options;
+    if (this.#isStream || scope !== "") return undefined;
+    return { address, port, lifeMs, ...(source === undefined ? {} : { source }) };
+  }
+
   get #isStream(): boolean {
     return this.#options.forcesTcp || this.#address.transport !== "dns";
   }
@@ -89,7 +104,7 @@ export class Upstream {
         how.useTcp || this.#isStream
           ? await this.#stream.ask(message, question, how.timeoutMs)
           : await this.#askUdp(message, question, how.timeoutMs);
-      this.#fails = 0;
+      this.#recovered();
       this.#metrics.reply(this.name, reply.rcode, (performance.now() - startMs) / 1000);
       return reply;
     } catch (error) {
@@ -116,6 +131,7 @@ export class Upstream {
     }
     const reply = await this.#stream.ask(sent, mixed, timeoutMs).catch(() => undefined);
     this.#keepsCase = reply !== undefined && (reply.questions[0]?.name ?? name) === name;
+    this.#tell();
     return reply === undefined
       ? this.#udp.ask(message, question, timeoutMs, false)
       : unmixCase(reply, name, question.name);
@@ -128,8 +144,39 @@ export class Upstream {
     this.#stream.close();
   }
 
+  /** The native engine asks this upstream too: it is told now and whenever something changes. */
+  shareHealth(onHealth: (health: UpstreamHealth) => void): void {
+    this.#onHealth = onHealth;
+    this.#tell();
+  }
+
+  /** What the native engine saw: queries without a reply, and then perhaps one with. */
+  seen(failures: number, isBack: boolean): void {
+    for (let i = 0; i < failures; i++) {
+      this.#metrics.failure(this.name);
+      this.#failed();
+    }
+    if (isBack) this.#recovered();
+  }
+
+  /** A reply to the native engine, which the chain uses. */
+  replied(rcode: number, seconds: number): void {
+    this.#metrics.reply(this.name, rcode, seconds);
+  }
+
+  #tell(): void {
+    this.#onHealth?.({ isDown: this.isDown, isSuspect: this.#fails > 0, losesCase: !this.#keepsCase });
+  }
+
+  #recovered(): void {
+    if (this.#fails === 0) return;
+    this.#fails = 0;
+    this.#tell();
+  }
+
   #failed(): void {
     this.#fails++;
+    this.#tell();
     if (this.#options.maxFails === 0 || this.#probe !== undefined || this.#isClosed) return;
     this.#probe = setTimeout(() => void this.#check(), this.#options.probeIntervalMs);
     this.#probe.unref();
@@ -149,7 +196,7 @@ export class Upstream {
     this.#probe = undefined;
     if (this.#isClosed) return;
     if (isBack) {
-      this.#fails = 0;
+      this.#recovered();
       return;
     }
     this.#metrics.probeFailure(this.name);

@@ -23,8 +23,10 @@ export const loop: PluginDefinition = {
   },
 };
 
-class LoopGuard implements Plugin {
+export class LoopGuard implements Plugin {
   readonly name = "loop";
+  /** Told when a loop was found or is gone; for the native engine. */
+  onChange: ((isLooping: boolean) => void) | undefined;
   readonly #context: SetupContext;
   readonly #zone: string;
   #probeName = "";
@@ -71,6 +73,7 @@ class LoopGuard implements Plugin {
     await Promise.race([ask(ownQuery(question, { server: "", zone: this.#zone, view: "" })), timeout]);
     const wasLooping = this.#isLooping;
     this.#isLooping = this.#seen > 1;
+    if (this.#isLooping !== wasLooping) this.onChange?.(this.#isLooping);
     if (this.#isLooping && !wasLooping) {
       runtime.log.error(
         `plugin/loop: upstreams of zone "${this.#zone}" lead back to this server: forwarding is off until that ends`,
