@@ -7,15 +7,14 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, type Server } from "node:net";
 import { type TestContext, test } from "node:test";
-import { Reconciler } from "../../src/agent/reconcile/nftables/reconciler.ts";
 import type { ServiceConnections } from "../../src/agent/reconcile/service-connections.ts";
-import { LinuxNft } from "../../src/drivers/nftables/index.ts";
 import type { FeedObject } from "../../src/model/objects.ts";
 import { planText } from "../../src/plan/plan-text.ts";
 import { endpoint, nodeConfig, nthIp, service, slice } from "../support/objects.ts";
 import { mustIp } from "../support/packet-cases.ts";
 import { normalise, TestClock } from "../support/reconcile.ts";
 import { insideNamespace, reexecuteInNamespace } from "./netns.ts";
+import { NftAgent } from "./nft-agent.ts";
 
 const NODE_ADDRESS = "192.168.0.2";
 const VIP = "10.96.0.10";
@@ -61,38 +60,20 @@ async function connections(count: number, host: string, port: number): Promise<v
   }
 }
 
-class Agent {
-  readonly clock = new TestClock();
-  readonly ip = new LinuxNft({ family: "ip", name: "nodeplane" });
-  readonly ip6 = new LinuxNft({ family: "ip6", name: "nodeplane" }, this.ip);
-  readonly reconciler: Reconciler;
-  #revision = 0n;
+class Agent extends NftAgent {
+  readonly #clock: TestClock;
 
-  constructor(node = COUNTING) {
-    const drivers = { ip: this.ip, ip6: this.ip6 };
-    this.reconciler = new Reconciler({ mode: "nftables", drivers, node, clock: this.clock });
-  }
-
-  async feed(objects: Iterable<FeedObject>, snapshot = false): Promise<void> {
-    const batch = { revision: ++this.#revision, snapshot, origin: "live", changedAtMs: 0 } as const;
-    this.reconciler.begin(batch);
-    for (const object of objects) this.reconciler.upsert(object);
-    this.reconciler.commit(batch);
-    await this.reconciler.idle();
-    assert.equal(this.reconciler.status().lastError, undefined);
+  constructor(node = COUNTING, clock = new TestClock()) {
+    super({ node, clock });
+    this.#clock = clock;
   }
 
   /** A new reading: `service:port` and connections. */
   counted(): Readonly<Record<string, number>> {
-    this.clock.advance(60_000);
+    this.#clock.advance(60_000);
     const text = ({ service: name, port, connections: count }: ServiceConnections) =>
       [`${name}:${port}`, count] as const;
     return Object.fromEntries(this.reconciler.serviceConnections().map(text));
-  }
-
-  stop(): void {
-    this.reconciler.stop();
-    this.ip.close();
   }
 }
 

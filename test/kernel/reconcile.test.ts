@@ -4,9 +4,7 @@ import { execFileSync } from "node:child_process";
 import { createConnection, createServer } from "node:net";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ReconcilerOptions } from "../../src/agent/reconcile/nftables/reconciler.ts";
-import { Reconciler } from "../../src/agent/reconcile/nftables/reconciler.ts";
-import { LinuxNft } from "../../src/drivers/nftables/index.ts";
+import type { LinuxNft } from "../../src/drivers/nftables/index.ts";
 import type { FeedObject } from "../../src/model/objects.ts";
 import { planText } from "../../src/plan/plan-text.ts";
 import { endpoint, nodeConfig, nthIp, service, slice } from "../support/objects.ts";
@@ -14,45 +12,12 @@ import { mustCidr, mustIp } from "../support/packet-cases.ts";
 import { normalise } from "../support/reconcile.ts";
 import { until } from "../support/until.ts";
 import { insideNamespace, reexecuteInNamespace } from "./netns.ts";
+import { NftAgent } from "./nft-agent.ts";
 
 const CLUSTER = ["10.96.0.0/12", "fd00:10:96::/112"].map(mustCidr);
 
 function nft(args: readonly string[], input = ""): string {
   return execFileSync("nft", args, { input, encoding: "utf8", maxBuffer: 256 << 20 });
-}
-
-/** A reconciler on drivers of its own. */
-class Agent {
-  readonly ip = new LinuxNft({ family: "ip", name: "nodeplane" });
-  readonly ip6 = new LinuxNft({ family: "ip6", name: "nodeplane" }, this.ip);
-  readonly reconciler: Reconciler;
-  #revision = 0n;
-
-  constructor(options: Partial<ReconcilerOptions> = {}) {
-    const drivers = { ip: this.ip, ip6: this.ip6 };
-    this.reconciler = new Reconciler({ mode: "nftables", drivers, node: nodeConfig(), ...options });
-  }
-
-  async feed(objects: Iterable<FeedObject>, snapshot = false): Promise<void> {
-    const batch = { revision: ++this.#revision, snapshot, origin: "live", changedAtMs: 0 } as const;
-    this.reconciler.begin(batch);
-    for (const object of objects) this.reconciler.upsert(object);
-    this.reconciler.commit(batch);
-    await this.reconciler.idle();
-    assert.equal(this.reconciler.status().revision, String(this.#revision));
-    assert.deepEqual(this.reconciler.status().refused, []);
-    assert.equal(this.reconciler.status().lastError, undefined);
-  }
-
-  /** Writes so far. */
-  get commits(): number {
-    return this.reconciler.status().families.reduce((sum, family) => sum + family.counters.commits, 0);
-  }
-
-  stop(): void {
-    this.reconciler.stop();
-    this.ip.close();
-  }
 }
 
 const CIDRS: FeedObject = {
@@ -115,7 +80,7 @@ function connectOnce(port: number, host: string): Promise<string> {
 
 if (insideNamespace()) {
   test("chains, rules and sets are as many with 1 service as with 10,000 of every type", async () => {
-    const agent = new Agent();
+    const agent = new NftAgent();
     await agent.feed(many(1), true);
     const one = [objectCounts(agent.ip), objectCounts(agent.ip6)];
     await agent.feed(many(10_000), true);
@@ -131,11 +96,11 @@ if (insideNamespace()) {
   });
 
   test("nft lists both tables and loads its own listing again", async () => {
-    const agent = new Agent();
+    const agent = new NftAgent();
     await agent.feed(many(500), true);
     agent.stop();
     // Never fed, so it only reads.
-    const reader = new Agent();
+    const reader = new NftAgent();
     const read = () =>
       [reader.ip.read(), reader.ip6.read()].map((state) => {
         assert.ok(state !== undefined);
@@ -153,13 +118,13 @@ if (insideNamespace()) {
 
   test("what plan prints loads with nft -f and is what the agent programs", async () => {
     const objects = many(200);
-    const agent = new Agent();
+    const agent = new NftAgent();
     await agent.feed(objects, true);
     const programmed = [agent.ip.read(), agent.ip6.read()];
     agent.stop();
     nft(["flush", "ruleset"]);
     nft(["-f", "-"], planText(objects, nodeConfig(), "nftables")?.text ?? "");
-    const reader = new Agent();
+    const reader = new NftAgent();
     const loaded = [reader.ip.read(), reader.ip6.read()];
     for (const i of [0, 1]) {
       const [a, b] = [programmed[i], loaded[i]];
@@ -177,16 +142,16 @@ if (insideNamespace()) {
   });
 
   test("a restarted agent writes nothing when nothing changed, and else the difference", async () => {
-    const first = new Agent();
+    const first = new NftAgent();
     await first.feed(many(300), true);
     first.stop();
-    const second = new Agent();
+    const second = new NftAgent();
     const generation = second.ip.generation();
     await second.feed(many(300).reverse(), true);
     assert.equal(second.commits, 0);
     assert.equal(second.ip.generation(), generation);
     second.stop();
-    const third = new Agent();
+    const third = new NftAgent();
     const fewer = many(299);
     await third.feed(
       [...fewer, service("ns/new", { clusterIPs: ["10.97.0.1"] }), slice("ns/new", ["10.244.9.9"])],
@@ -198,7 +163,7 @@ if (insideNamespace()) {
     const incremental = third.ip.read();
     third.stop();
     nft(["flush", "ruleset"]);
-    const fresh = new Agent();
+    const fresh = new NftAgent();
     await fresh.feed(fewer, true);
     const state = fresh.ip.read();
     assert.ok(state !== undefined && incremental !== undefined);
@@ -208,7 +173,7 @@ if (insideNamespace()) {
   });
 
   test("changed configuration rewrites rules and keeps elements", async () => {
-    const agent = new Agent();
+    const agent = new NftAgent();
     await agent.feed(many(50), true);
     const before = agent.ip.read();
     agent.reconciler.setNode(nodeConfig({ masqueradeAll: true, nodePortAddresses: [mustCidr("0.0.0.0/0")] }));
@@ -225,7 +190,7 @@ if (insideNamespace()) {
   });
 
   test("source ranges that overlap their predecessors replace them", async () => {
-    const agent = new Agent();
+    const agent = new NftAgent();
     const lb = (ranges: readonly string[]) =>
       service("ns/lb", {
         loadBalancerIngress: [{ ip: mustIp("203.0.113.9"), ipMode: "VIP" }],
@@ -240,7 +205,7 @@ if (insideNamespace()) {
   });
 
   test("what somebody deletes is back", async (t) => {
-    const agent = new Agent();
+    const agent = new NftAgent();
     t.after(() => agent.stop());
     await agent.feed(many(100), true);
     await sleep(1_100);
@@ -273,7 +238,7 @@ if (insideNamespace()) {
       socket.end(`${socket.localAddress}`);
     });
     await new Promise<void>((resolve) => server.listen(8080, "0.0.0.0", resolve));
-    let agent = new Agent();
+    let agent = new NftAgent();
     const stop = new AbortController();
     t.after(() => {
       stop.abort();
@@ -306,7 +271,7 @@ if (insideNamespace()) {
         await sleep(4);
       }
       agent.stop();
-      agent = new Agent();
+      agent = new NftAgent();
       await agent.feed(state(3), true);
     }
     // Which endpoints the loop met is chance; that all of them can be met is not.
