@@ -3,7 +3,8 @@
  * another. Cluster names through the native engine, every name of the cluster asked once (nothing is warm), cached names,
  * forwarded names, and cluster names through the plugin chain; beside them a loop in C that does nothing but read and
  * write, and peers (`--peer coredns=PATH`). Names are asked in mixed case, the generator checks every answer. Times at half
- * of the load that the server has just shown to take, and the loop's at the same load.
+ * of the load that the server has just shown to take, and the loop's at the same load; offered evenly: what was due while the
+ * generator did not run is not sent as a burst.
  */
 import { join } from "node:path";
 import { corednsFigures } from "./dns-peer.ts";
