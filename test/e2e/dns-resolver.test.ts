@@ -227,7 +227,7 @@ suite("life of the process", () => {
     const call = (...args: readonly string[]) => {
       const result = spawnSync(join(root, "bin/nodeplane"), ["dns", ...args], {
         encoding: "utf8",
-        timeout: 20_000,
+        timeout: 120_000,
       });
       return `${result.status} ${result.stderr}`;
     };
