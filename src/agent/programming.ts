@@ -11,6 +11,7 @@ import type { UnitShape } from "../plan/unit.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import type { Clock } from "./clock.ts";
 import type { AgentSettings } from "./config/agent-settings.ts";
+import type { FlowFrontend } from "./conntrack/flow-index.ts";
 import { FlowReconciler } from "./conntrack/flow-reconciler.ts";
 import { FeedTap } from "./feed-tap.ts";
 import { AgentHealth } from "./health/agent-health.ts";
@@ -75,6 +76,7 @@ export class Programming {
     this.#config = nodeConfig(this.#settings, host.addresses(), undefined);
     const flowView = {
       targets: (shape: UnitShape) => this.#reconciler.flowTargets(shape),
+      destinations: (frontend: FlowFrontend) => this.#reconciler.flowDestinations?.(frontend),
       serviceRanges: (family: IpFamily) => this.#reconciler.serviceRanges(family),
       nodeAddresses: (family: IpFamily) =>
         new Set(this.#config.nodeAddresses.filter((a) => ipFamily(a) === family).map(packIp)),

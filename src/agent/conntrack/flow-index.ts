@@ -5,6 +5,7 @@
  * A flow is judged by where it was sent (its original destination) and where it was led (the source of its answers):
  * at a frontend of ours it must be led to an endpoint that still serves, whatever the policies say, so that flows that work
  * are not disturbed; at a frontend that is gone no flow may be led anywhere (facts/kube-proxy-behaviour.md rows 70 to 74).
+ * IPVS leads flows by a table of its own and marks none as translated: there they must be led to a destination of now.
  */
 import type { Flow } from "../../drivers/conntrack/index.ts";
 import { FLOW_STATUS } from "../../drivers/conntrack/index.ts";
@@ -21,9 +22,19 @@ export interface FlowTargets {
   readonly known: ReadonlySet<PackedDestination>;
 }
 
+/** The address that a client sent to. */
+export interface FlowFrontend {
+  readonly family: IpFamily;
+  readonly protocol: number;
+  readonly address: PackedIp;
+  readonly port: number;
+}
+
 /** What one look at the table is judged by. */
 export interface FlowView {
   readonly targets: (shape: UnitShape) => FlowTargets;
+  /** In a mode that leads flows nowhere but where it leads new ones: where that is. Without it: to all that serve. */
+  readonly destinations?: (frontend: FlowFrontend) => ReadonlySet<PackedDestination> | undefined;
   /** Addresses of the node of a family, where node ports answer. */
   readonly nodeAddresses: (family: IpFamily) => ReadonlySet<PackedIp>;
   /** Addresses that only Services can have. */
@@ -99,6 +110,12 @@ export class FlowIndex {
       targets.set(shape.key, known);
       return known;
     };
+    const destinations = new Map<string, ReadonlySet<PackedDestination>>();
+    const wanted = (shape: UnitShape, name: string, frontend: FlowFrontend) => {
+      const known = destinations.get(name) ?? view.destinations?.(frontend) ?? targetsOf(shape).serving;
+      destinations.set(name, known);
+      return known;
+    };
     const nodes = { ip: view.nodeAddresses("ip"), ip6: view.nodeAddresses("ip6") };
     const ranges = { ip: view.serviceRanges("ip"), ip6: view.serviceRanges("ip6") };
     return (flow) => {
@@ -110,9 +127,11 @@ export class FlowIndex {
       const atNode = nodes[family].has(address) ? key(family, protocol, "", original.destinationPort) : "";
       const shape = this.#owners.get(atAddress) ?? this.#owners.get(atNode);
       const ledTo = packBytes(reply.source) + packPort(reply.sourcePort);
-      const isLed = (status & FLOW_STATUS.dstNat) !== 0;
+      const sentTo = address + packPort(original.destinationPort);
+      const isLed = (status & FLOW_STATUS.dstNat) !== 0 || ledTo !== sentTo;
       if (shape !== undefined) {
-        if (protocol !== PROTOCOL_NUMBERS.TCP) return !targetsOf(shape).serving.has(ledTo);
+        const frontend = { family, protocol, address, port: original.destinationPort };
+        if (protocol !== PROTOCOL_NUMBERS.TCP) return !wanted(shape, atAddress, frontend).has(ledTo);
         return isLed && !targetsOf(shape).known.has(ledTo);
       }
       if (!isLed) return false;

@@ -3,8 +3,10 @@ import type { FeedListener, Programmed } from "../../feed/feed.ts";
 import type { IpFamily } from "../../model/ip.ts";
 import type { ObjectProblem } from "../../model/objects.ts";
 import type { NodeConfig } from "../../plan/node-config.ts";
+import type { PackedDestination } from "../../plan/packed.ts";
 import type { Planner } from "../../plan/planner.ts";
 import type { UnitChange, UnitShape } from "../../plan/unit.ts";
+import type { FlowFrontend } from "../conntrack/flow-index.ts";
 import type { ServiceConnections } from "./service-connections.ts";
 import type { ReconcilerStatus } from "./status.ts";
 
@@ -20,6 +22,8 @@ export interface KernelReconciler extends FeedListener {
   status(): ReconcilerStatus;
   /** Where flows of a unit may lead, see {@link Planner.flowTargets}. */
   flowTargets(shape: UnitShape): ReturnType<Planner["flowTargets"]>;
+  /** Where flows that were sent to a frontend may lead, in modes that lead them nowhere else. */
+  flowDestinations?(frontend: FlowFrontend): ReadonlySet<PackedDestination>;
   /** Ranges of the ServiceCIDRs of a family. */
   serviceRanges(family: IpFamily): ReturnType<Planner["serviceRanges"]>;
   /** Connections of services with session affinity that sets of clients had no room for; modes that cannot tell have none. */

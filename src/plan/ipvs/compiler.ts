@@ -10,8 +10,8 @@ import type { NftOp, NftRule } from "../../model/nftables.ts";
 import type { CountedUnit } from "../connection-totals.ts";
 import { ElementChanges } from "../nftables/element-list.ts";
 import type { NodeConfig } from "../node-config.ts";
-import type { PackedIp } from "../packed.ts";
-import { packIp } from "../packed.ts";
+import type { PackedDestination, PackedIp } from "../packed.ts";
+import { packIp, packPort, unpackIp } from "../packed.ts";
 import type { Unit, UnitChange } from "../unit.ts";
 import { elementId, Holders } from "./holders.ts";
 import { IPVS_CHAINS, IPVS_SETS, ipvsSetsOf } from "./names.ts";
@@ -104,6 +104,18 @@ export class IpvsCompiler {
     return owner === undefined
       ? undefined
       : this.#units.get(owner)?.servers.find(({ service }) => ipvsServiceKey(service) === key);
+  }
+
+  /** Where a virtual server leads new connections. */
+  destinationsOf(server: {
+    readonly protocol: number;
+    readonly address: PackedIp;
+    readonly port: number;
+  }): ReadonlySet<PackedDestination> {
+    const { protocol, port } = server;
+    const key = ipvsServiceKey({ family: this.family, protocol, address: unpackIp(server.address), port });
+    const used = (this.server(key)?.destinations ?? []).filter(({ weight }) => weight > 0);
+    return new Set(used.map((one) => packIp(one.address) + packPort(one.port)));
   }
 
   /** Unit whose virtual server this is. */

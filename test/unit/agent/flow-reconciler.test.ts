@@ -5,7 +5,7 @@ import { FlowReconciler } from "../../../src/agent/conntrack/flow-reconciler.ts"
 import { FakeConntrack, FLOW_STATUS, type Flow } from "../../../src/drivers/conntrack/index.ts";
 import { ipFamily, ipToBytes } from "../../../src/model/ip.ts";
 import type { FeedObject, ObjectKey, Protocol } from "../../../src/model/objects.ts";
-import { PROTOCOL_NUMBERS, packIp } from "../../../src/plan/packed.ts";
+import { type PackedDestination, PROTOCOL_NUMBERS, packIp, packPort } from "../../../src/plan/packed.ts";
 import { Planner } from "../../../src/plan/planner.ts";
 import { endpoint, nodeConfig, service, slice } from "../../support/objects.ts";
 import { mustIp } from "../../support/packet-cases.ts";
@@ -59,8 +59,11 @@ suite("stale flows", () => {
   let clock: TestClock;
   let cleaner: FlowReconciler;
   let deletedByLooks: number;
+  /** What a mode like ipvs says of every frontend. */
+  let destinations: ReadonlySet<PackedDestination> | undefined;
 
   const start = (resetTcp = false) => {
+    destinations = undefined;
     planner = new Planner(nodeConfig());
     conntrack = new FakeConntrack();
     clock = new TestClock();
@@ -75,6 +78,7 @@ suite("stale flows", () => {
       },
       view: {
         targets: (shape) => planner.flowTargets(shape),
+        destinations: () => destinations,
         serviceRanges: (family) => planner.serviceRanges(family),
         nodeAddresses: (family) =>
           new Set(
@@ -160,6 +164,24 @@ suite("stale flows", () => {
       await change();
       assert.deepEqual(left(), [own], "what was never translated is not ours");
     }
+  });
+
+  test("IPVS leads flows and does not mark them as translated", async () => {
+    await apply([dns(), at("10.244.0.2")]);
+    conntrack.flows.add(flow("10.96.0.10", 53, "10.244.0.2", 5353, { status: 0 }));
+    await apply([], [{ kind: "Service", namespace: "default", name: "dns" }]);
+    assert.deepEqual(left(), []);
+  });
+
+  test("where a mode says where flows are led, that alone counts", async () => {
+    const [kept, other] = [flow("10.96.0.10", 53, "10.244.0.2"), flow("10.96.0.10", 53, "10.244.0.3")];
+    for (const one of [kept, other]) conntrack.flows.add(one);
+    destinations = new Set([packIp(mustIp("10.244.0.2")) + packPort(5353)]);
+    await apply([dns(), at("10.244.0.2", "10.244.0.3")]);
+    assert.deepEqual(left(), [kept]);
+    destinations = new Set();
+    await apply([dns({ internalTrafficPolicy: "Local" })]);
+    assert.deepEqual(left(), []);
   });
 
   test("a service deleted while nobody looked is found by its range", async () => {

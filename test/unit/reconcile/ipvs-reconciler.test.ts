@@ -13,6 +13,7 @@ import type { IpvsServiceKey } from "../../../src/model/ipvs.ts";
 import type { FeedObject, ObjectKey } from "../../../src/model/objects.ts";
 import { formatKey, keyOf } from "../../../src/model/objects.ts";
 import { DUMMY_DEVICE, ipvsTableOf } from "../../../src/plan/ipvs/names.ts";
+import { formatDestination, packIp } from "../../../src/plan/packed.ts";
 import { endpoint, nodeConfig, service, slice } from "../../support/objects.ts";
 import { mustCidr, mustIp } from "../../support/packet-cases.ts";
 import { type Step, stepArbitrary } from "../../support/random-history.ts";
@@ -260,10 +261,15 @@ test("UDP leaves at once", async () => {
   await world.feed(dns(1, 2), [], true);
   const key: IpvsServiceKey = { ...WEB, protocol: 17, port: 53 };
   world.ipvs.setConnections(key, { address: mustIp("10.244.0.1"), port: 53 }, { active: 0, inactive: 5 });
+  const frontend = { family: "ip", protocol: 17, address: packIp(mustIp("10.96.0.10")), port: 53 } as const;
+  const led = () => [...world.reconciler.flowDestinations(frontend)].map(formatDestination).sort();
+  assert.deepEqual(led(), ["10.244.0.1:53", "10.244.0.2:53"]);
   await world.feed(dns(2));
   assert.deepEqual(await world.servers(), ["17 10.96.0.10 53 wrr 0 0: 10.244.0.2:53=1"]);
+  assert.deepEqual(led(), ["10.244.0.2:53"]);
   await world.feed(dns());
   assert.deepEqual(await world.servers(), []);
+  assert.deepEqual(led(), [], "a flow that existed has nowhere to go");
 });
 
 test("what others change is mended after syncPeriod, and counted; what is not ours stays", async () => {

@@ -12,8 +12,9 @@ import { IPVS_SETS } from "../../../plan/ipvs/names.ts";
 import { frontendKey, setIndex } from "../../../plan/ipvs/unit-servers.ts";
 import { ElementChanges } from "../../../plan/nftables/element-list.ts";
 import type { NodeConfig } from "../../../plan/node-config.ts";
-import { type PackedIp, packIp } from "../../../plan/packed.ts";
+import { type PackedDestination, type PackedIp, packIp } from "../../../plan/packed.ts";
 import type { Unit, UnitChange } from "../../../plan/unit.ts";
+import type { FlowFrontend } from "../../conntrack/flow-index.ts";
 import type { ReconcileClock } from "../clock.ts";
 import type { RefusedUnit, WriteResult } from "../refusals.ts";
 import type { FamilyStatus } from "../status.ts";
@@ -95,6 +96,11 @@ export class IpvsProgrammer {
   connections(shown: ReadonlyMap<string, number>): Iterable<UnitConnections> {
     this.#connections.take(this.#compiler.counted(), shown);
     return this.#connections.latest;
+  }
+
+  /** Where a frontend's new connections are led. */
+  destinationsOf(frontend: FlowFrontend): ReadonlySet<PackedDestination> {
+    return this.#compiler.destinationsOf(frontend);
   }
 
   countRepair(): void {

@@ -8,7 +8,9 @@ import type { NftDriver } from "../../../drivers/nftables/driver.ts";
 import type { DummyDriver } from "../../../drivers/rtnetlink/index.ts";
 import type { Cidr, IpFamily } from "../../../model/ip.ts";
 import type { IpvsTimeouts } from "../../../model/ipvs.ts";
+import type { PackedDestination } from "../../../plan/packed.ts";
 import type { UnitChange } from "../../../plan/unit.ts";
+import type { FlowFrontend } from "../../conntrack/flow-index.ts";
 import { ModeReconciler, type ModeReconcilerOptions } from "../mode-reconciler.ts";
 import type { WriteResult } from "../refusals.ts";
 import { ServiceConnectionReader, type ServiceConnections } from "../service-connections.ts";
@@ -85,6 +87,12 @@ export class IpvsReconciler extends ModeReconciler {
 
   serviceConnections(): readonly ServiceConnections[] {
     return this.node.countConnections === true ? this.#connections.latest() : [];
+  }
+
+  /** IPVS forgets a flow to a destination that it has no more, and would lead it on while conntrack replaces the old address. */
+  flowDestinations(frontend: FlowFrontend): ReadonlySet<PackedDestination> {
+    const programmer = this.#programmers.find(({ family }) => family === frontend.family);
+    return programmer?.destinationsOf(frontend) ?? new Set();
   }
 
   async idle(): Promise<void> {
