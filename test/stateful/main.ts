@@ -1,5 +1,5 @@
 /**
- * `npm run stateful-cases -- [nftables|iptables-legacy|iptables-nft|ipvs]…` plays the stateful and http cases of packet-cases.yaml
+ * `npm run stateful-cases -- [--verbose] [nftables|iptables-legacy|iptables-nft|ipvs]…` plays the stateful and http cases of packet-cases.yaml
  * (without an argument in all modes but ipvs, side by side: they mostly wait) and prints the count of each mode. An id of the file that
  * no test names, or that did not pass, is a failure. Exit status 0, 1 (something failed) or 2 (usage).
  */
@@ -32,8 +32,8 @@ function readCases(): readonly StatefulCase[] {
   return [...file.stateful, ...file.http];
 }
 
-/** @returns what the test files say in a mode, in TAP */
-function runTests(env: Readonly<Record<string, string>>): Promise<string> {
+/** @param heard gets each part as it comes @returns what the test files say in a mode, in TAP */
+function runTests(env: Readonly<Record<string, string>>, heard: (part: string) => void): Promise<string> {
   const files = readdirSync(import.meta.dirname).filter((name) => name.endsWith(".test.ts"));
   const flags = [
     "--test",
@@ -49,6 +49,7 @@ function runTests(env: Readonly<Record<string, string>>): Promise<string> {
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
     text += part;
+    heard(part);
   });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
@@ -66,9 +67,12 @@ function results(tap: string): { readonly passed: readonly string[]; readonly fa
   return { passed: names("ok"), failed: names("not ok") };
 }
 
-async function play(mode: string, cases: readonly StatefulCase[]): Promise<boolean> {
+async function play(mode: string, cases: readonly StatefulCase[], isVerbose: boolean): Promise<boolean> {
   const started = Date.now();
-  const tap = await runTests(MODES[mode] ?? {});
+  const tap = await runTests(MODES[mode] ?? {}, (part) => {
+    for (const line of part.match(/^ *(not ok|ok) .*$/gm) ?? [])
+      if (isVerbose) say(`${mode}: ${line.trim()}`);
+  });
   const { passed, failed } = results(tap);
   const named = new Set(passed.flatMap((name) => name.split(/[^a-z0-9-]+/)));
   const [kind = ""] = mode.split("-");
@@ -84,7 +88,8 @@ async function play(mode: string, cases: readonly StatefulCase[]): Promise<boole
   return missing.length === 0 && failed.length === 0;
 }
 
-const asked = process.argv.slice(2);
+const words = process.argv.slice(2);
+const asked = words.filter((word) => word !== "--verbose");
 const unknown = asked.find((mode) => MODES[mode] === undefined);
 if (unknown !== undefined || process.getuid?.() !== 0) {
   const modes = Object.keys(MODES).join(", ");
@@ -93,6 +98,6 @@ if (unknown !== undefined || process.getuid?.() !== 0) {
 } else {
   const cases = readCases();
   const modes = asked.length === 0 ? Object.keys(MODES).filter((mode) => mode !== "ipvs") : asked;
-  const done = await Promise.all(modes.map((mode) => play(mode, cases)));
+  const done = await Promise.all(modes.map((mode) => play(mode, cases, asked.length < words.length)));
   process.exitCode = done.every(Boolean) ? 0 : 1;
 }

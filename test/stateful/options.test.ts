@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import type { NodeFields } from "../packet-cases/objects.ts";
-import { eventually, Scene, withEndpoints } from "../packet-cases/scene.ts";
+import { eventually, modeUnderTest, Scene, withEndpoints } from "../packet-cases/scene.ts";
 
 const POD = "10.0.0.2";
 const VIP = "172.30.0.41";
@@ -109,9 +109,11 @@ suite("stateful: who is a pod of this node", () => {
         const [stranger = "", ...more] = await clients("ext");
         assert.deepEqual(more, []);
         assert.ok(!stranger.startsWith("203.0.113."), `${stranger}: others are masqueraded`);
-        // Policy Local: pods of this node get all endpoints and keep their address, strangers the local one.
+        // Policy Local: pods of this node keep their address and get all endpoints, but for ipvs mode (docs/differences.md), strangers
+        // the local one.
         const own = await scene.connect("pod", "1.2.3.4", 80, 64);
-        assert.deepEqual(own.backends, ["10.180.0.1:80", "10.180.2.1:80"]);
+        const elsewhere = modeUnderTest() === "ipvs" ? [] : ["10.180.0.1:80"];
+        assert.deepEqual(own.backends, [...elsewhere, "10.180.2.1:80"]);
         assert.deepEqual(own.clients, [POD]);
         assert.deepEqual((await scene.connect("ext", "1.2.3.4", 80, 24)).backends, ["10.180.2.1:80"]);
       }));

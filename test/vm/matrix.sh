@@ -29,7 +29,7 @@ for mode in $modes; do
   esac
   step "packet cases, mode $mode" node test/packet-cases/main.ts "${words[@]}" "$@"
   if [ "$mode" = ipvs ] && [ $# -eq 0 ]; then
-    step "stateful and http cases, mode ipvs" node test/stateful/main.ts ipvs
+    step "stateful and http cases, mode ipvs" node test/stateful/main.ts --verbose ipvs
     step "drivers and agent of ipvs mode" kernel_tests
   fi
 done
