@@ -37,7 +37,7 @@ interface Ready {
   readonly http: readonly string[];
 }
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 120_000;
 const PORT = "{PORT}";
 const root = join(import.meta.dirname, "../..");
 const OURS = [

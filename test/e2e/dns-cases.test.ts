@@ -25,7 +25,7 @@ function play(list: readonly unknown[]): { readonly status: number | null; reado
   writeFileSync(path, JSON.stringify(list));
   const fixture = join(root, "test/cases/dns-fixture.yaml");
   const argv = [join(root, "test/dns-cases/main.ts"), "--fixture", fixture, "--cases", path];
-  const result = spawnSync(process.execPath, argv, { encoding: "utf8", timeout: 120_000 });
+  const result = spawnSync(process.execPath, argv, { encoding: "utf8", timeout: 550_000 });
   return { status: result.status, out: result.stdout + result.stderr };
 }
 

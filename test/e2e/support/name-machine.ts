@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, "../../..");
 /** The neighbour's address, and ours on the wire to it. */
 export const NEIGHBOUR = "192.0.2.53";
 const OWN = "192.0.2.1";
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 120_000;
 const RUN_TIMEOUT_MS = 60_000;
 
 export interface Daemon {
