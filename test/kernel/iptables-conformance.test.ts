@@ -82,6 +82,16 @@ function* manyRules(count: number): Iterable<string> {
   yield "COMMIT";
 }
 
+/** Notes when the second line is asked for (the first one only tells that there is something to do), and when all are read. */
+function* noting(lines: Iterable<string>, name: string, order: string[]): Iterable<string> {
+  let count = 0;
+  for (const line of lines) {
+    if (++count === 2) order.push(`${name} begins`);
+    yield line;
+  }
+  order.push(`${name} ends`);
+}
+
 /** Lines that end with an error where the last one should be. */
 function* brokenOff(): Iterable<string> {
   for (const line of manyRules(5_000)) {
@@ -116,13 +126,21 @@ if (!insideNamespace()) {
         assert.deepEqual(rules(await driver.save()), before);
         assert.deepEqual(await driver.restore(["*nat", "COMMIT"]), { kind: "restored" });
       });
-    test("one after the other, however many are asked for", async () => {
-      const [ip, ip6] = [await LinuxIptables.open("ip", "legacy"), await LinuxIptables.open("ip6", "legacy")];
-      const away = ["*nat", ":KUBE-MANY - [0:0]", "-X KUBE-MANY", "COMMIT"];
-      const all = [ip.restore(manyRules(20_000)), ip6.restore(["*nat", "COMMIT"]), ip.restore(away)];
-      for (const result of await Promise.all(all)) assert.deepEqual(result, { kind: "restored" });
-      assert.equal(await ip.hasChain("nat", "KUBE-MANY"), false);
-    });
+    for (const variant of ["legacy", "nft"] as const)
+      test(`${variant}: one after the other, however many are asked for`, async () => {
+        const ip = await LinuxIptables.open("ip", variant);
+        const ip6 = await LinuxIptables.open("ip6", variant);
+        const order: string[] = [];
+        const restored = async (driver: LinuxIptables, name: string, lines: Iterable<string>) =>
+          assert.deepEqual(await driver.restore(noting(lines, name, order)), { kind: "restored" });
+        const away = ["*nat", ":KUBE-MANY - [0:0]", "-X KUBE-MANY", "COMMIT"];
+        const first = restored(ip, "first", manyRules(20_000));
+        const second = restored(ip6, "second", ["*nat", "COMMIT"]);
+        await Promise.all([first, second, restored(ip, "third", away)]);
+        const steps = ["first", "second", "third"].flatMap((name) => [`${name} begins`, `${name} ends`]);
+        assert.deepEqual(order, steps);
+        assert.equal(await ip.hasChain("nat", "KUBE-MANY"), false);
+      });
     test("missing commands are said to be missing", async () => {
       const path = process.env["PATH"];
       process.env["PATH"] = "/nowhere";
