@@ -53,7 +53,6 @@ const NO_PROBLEMS: readonly ObjectProblem[] = [];
 
 export class Planner {
   #node: NodeConfig;
-  readonly #hasAffinity: boolean;
   readonly #entries = new Map<string, Entry>();
   /** `namespace/slice` to `namespace/service`. */
   readonly #serviceOfSlice = new Map<string, string>();
@@ -72,10 +71,8 @@ export class Planner {
   /** Counts every change of the list of problems, so that callers see cheaply whether to look. */
   problemsRevision = 0;
 
-  /** @param backend whether it programs session affinity; if not, Services that ask for it are reported */
-  constructor(node: NodeConfig, backend: { readonly hasAffinity: boolean } = { hasAffinity: true }) {
+  constructor(node: NodeConfig) {
     this.#node = node;
-    this.#hasAffinity = backend.hasAffinity;
   }
 
   get counts(): { readonly services: number; readonly slices: number; readonly endpoints: number } {
@@ -193,9 +190,7 @@ export class Planner {
   #take(name: string, entry: Entry, changes: UnitChange[]): number {
     const shapes = entry.shapes ?? this.#claims.owned(entry.asked);
     entry.shapes = shapes;
-    const problems: ObjectProblem[] = this.#claims.conflicts(entry.asked, shapes);
-    if (!this.#hasAffinity && entry.spec !== undefined && entry.spec.affinitySeconds > 0)
-      problems.push(withoutAffinity(entry.spec));
+    const problems = this.#claims.conflicts(entry.asked, shapes);
     let targets = 0;
     if (entry.taken !== shapes) {
       const now = new Set(shapes.map((shape) => shape.key));
@@ -321,16 +316,6 @@ export class Planner {
     for (const name of this.#serviceOfSlice.keys()) if (!slices.has(name)) slices.set(name, GONE_SLICE);
     for (const name of this.#cidrs.keys()) if (!cidrs.has(name)) cidrs.set(name, undefined);
   }
-}
-
-/** Said openly until a backend can do it: connections of such a Service are balanced, but not sticky. */
-function withoutAffinity({ namespace, name }: ServiceSpec): ObjectProblem {
-  return {
-    object: { kind: "Service", namespace, name },
-    reason: "SessionAffinityIgnored",
-    field: "spec.sessionAffinity",
-    message: "ClientIP affinity is not programmed by this version; connections are balanced without it",
-  };
 }
 
 const GONE_SLICE: StagedSlice = { service: "", record: undefined };
