@@ -25,8 +25,11 @@ std::unique_ptr<Config> usual() {
   for (const auto zone : {"\7cluster\5local\0"sv, "\7in-addr\4arpa\0"sv, "\3ip6\4arpa\0"sv}) put_zone(record, zone);
   record.insert(record.end(), {0, 1, 0, 0, kView, 3});
   put_zone(record, "\0"sv);
-  record.resize(record.size() + kTypes.size() * 4);
-  return read_config(record);
+  // Counters of the first slot, and no groups of upstreams.
+  record.resize(record.size() + kTypes.size() * 4 + 1);
+  auto config = read_config(record);
+  check(config != nullptr);
+  return config;
 }
 
 void ask(const Names& names, std::span<const std::uint8_t> packet, std::uint64_t& random) {
