@@ -86,7 +86,7 @@ test("sockets live as long as expire says", async () => {
 });
 
 test("forged replies are ignored: identifier, question, letters, sender", async () => {
-  const forger = createSocket("udp4").bind(0, "127.0.0.1");
+  const forger = createSocket("udp4").bind(0, "127.0.0.1").unref();
   await once(forger, "listening");
   const up = await stub((query, from, socket) => {
     const [question] = query.questions;
@@ -255,7 +255,7 @@ test("upstreams that lead back: forwarding is off", async () => {
   const port = await freePort();
   const lab = await forwardLab(`loop\n forward . 127.0.0.1:${port}`);
   // A proxy that sends each query back to where it came from.
-  const back = createSocket("udp4").bind(port, "127.0.0.1");
+  const back = createSocket("udp4").bind(port, "127.0.0.1").unref();
   const server = Number(lab.address.split(":").at(-1));
   const clients = new Map<number, number>();
   back.on("message", (packet, from) => {
