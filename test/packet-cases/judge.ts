@@ -29,6 +29,11 @@ export function answersIn(outcomes: Outcomes): readonly Answer[] {
   });
 }
 
+/** Who got through to a server that waits for the client to speak first: nothing, or that it has waited long enough. */
+function isWaitedFor(outcome: string): boolean {
+  return outcome === "connected" || outcome.startsWith("answer HTTP/1.1 408 ");
+}
+
 function total(outcomes: Outcomes): number {
   return Object.values(outcomes).reduce((sum, count) => sum + count, 0);
 }
@@ -102,10 +107,9 @@ export function judge(expect: Expectation, evidence: Evidence): string | undefin
     case "DROP":
       return silence(evidence);
     case "ACCEPT":
-      // Who listens there may wait for the client to speak first.
-      return evidence.outcomes["connected"] === undefined
-        ? leftAlone(evidence)
-        : only(evidence.outcomes, "connected");
+      return total(evidence.outcomes) > 0 && Object.keys(evidence.outcomes).every(isWaitedFor)
+        ? undefined
+        : leftAlone(evidence);
     case "NONE":
       return leftAlone(evidence);
     default:
