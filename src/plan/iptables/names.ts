@@ -2,9 +2,14 @@
  * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
  * Source: facts/kube-proxy-behaviour.md section 2.1.
  */
-import { base32Hash } from "../base32-hash.ts";
 import { PROTOCOL_NUMBERS } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";
+import { sha256 } from "./sha256.ts";
+
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const HASH_CHARACTERS = 16;
+/** Reused: a hash is made in one go, as one flat string. */
+const CODES: number[] = Array.from({ length: HASH_CHARACTERS }, () => 0);
 
 /** Chains of one service port; everything that begins so is ours, and stale when nothing asks for it. */
 export const SERVICE_PREFIXES = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-", "KUBE-SEP-"] as const;
@@ -49,6 +54,19 @@ export function portLabel(shape: Pick<UnitShape, "namespace" | "service" | "port
   return shape.portName === "" ? service : `${service}:${shape.portName}`;
 }
 
+/** First 16 characters of the base32 form (RFC 4648) of the SHA-256 of `text`: its first 80 bits. */
+export function chainHash(text: string): string {
+  const words = sha256(text);
+  for (let i = 0; i < HASH_CHARACTERS; i++) {
+    const at = i * 5;
+    const word = words[at >> 5] ?? 0;
+    const over = (at & 31) + 5 - 32;
+    const value = over <= 0 ? word >>> -over : (word << over) | ((words[(at >> 5) + 1] ?? 0) >>> (32 - over));
+    CODES[i] = BASE32.charCodeAt(value & 31);
+  }
+  return String.fromCharCode(...CODES);
+}
+
 /** How a service port goes into hashes. */
 export function hashedPort(shape: UnitShape): string {
   return portLabel(shape) + protocolName(shape);
@@ -56,12 +74,12 @@ export function hashedPort(shape: UnitShape): string {
 
 /** The part of a service port's chain names behind the prefix. */
 export function serviceHash(shape: UnitShape): string {
-  return base32Hash(hashedPort(shape));
+  return chainHash(hashedPort(shape));
 }
 
 /** @param port see {@link hashedPort} @param endpoint `address:port`, IPv6 in brackets */
 export function endpointChain(port: string, endpoint: string): string {
-  return `KUBE-SEP-${base32Hash(port + endpoint)}`;
+  return `KUBE-SEP-${chainHash(port + endpoint)}`;
 }
 
 export function isServiceChain(name: string): boolean {

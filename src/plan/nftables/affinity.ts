@@ -7,7 +7,6 @@
  * the dead. A set that is full refuses to remember: then the last rules balance without remembering, and are counted.
  */
 import type { NftRule, NftSet, NftStatement } from "../../model/nftables.ts";
-import { base32Hash } from "../base32-hash.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { addressBytes, PROTOCOL_NUMBERS, unpackBytes, unpackIp } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";
@@ -18,8 +17,6 @@ import type { PackedSlots } from "./slots.ts";
 /** Clients that one endpoint remembers. */
 export const AFFINITY_CLIENTS = 65_536;
 const PREFIX = "affinity-";
-/** Of a hash in the name of a set: 60 bits tell 100,000 sets apart. */
-const HASH_CHARACTERS = 12;
 
 /** `internal`, `external` and `short` decide about masquerade and lead to the pick chains `cluster` and `local`. */
 export type AffinityChain = "internal" | "external" | "short" | "cluster" | "local";
@@ -55,14 +52,6 @@ export function affinityChain(shape: UnitShape, chain: AffinityChain): string {
   return `${PREFIX}${chain}/${unitName(shape)}`;
 }
 
-/**
- * The set of the clients of one endpoint. Short and hashed, because the kernel finds a set by comparing its name with that of
- * every other one: with ten thousand of them, long names took twice the time. The rules around it say whose it is.
- */
-export function affinitySet(shape: UnitShape, address: string, port: number): string {
-  return `${PREFIX}${base32Hash(`${unitName(shape)}/${address}/${port}`).slice(0, HASH_CHARACTERS)}`;
-}
-
 interface Endpoint {
   readonly address: Uint8Array;
   readonly port: number;
@@ -83,7 +72,9 @@ function endpointsOf(shape: UnitShape, slots: PackedSlots): readonly Endpoint[] 
     }
     const packed = destination.slice(0, -2);
     const port = destination.charCodeAt(width - 2) * 256 + destination.charCodeAt(width - 1);
-    const set = affinitySet(shape, unpackIp(packed), port);
+    // A name in nft's grammar has no colons.
+    const address = unpackIp(packed).replaceAll(":", ".");
+    const set = `${PREFIX}clients/${unitName(shape)}/${address}/${port}`;
     found.set(destination, { address: unpackBytes(packed), port, set, slots: 1 });
   }
   return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, endpoint]) => endpoint);

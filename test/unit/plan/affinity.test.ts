@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import fc from "fast-check";
 import type { FeedObject } from "../../../src/model/objects.ts";
-import { affinityChain, affinitySet } from "../../../src/plan/nftables/affinity.ts";
+import { affinityChain } from "../../../src/plan/nftables/affinity.ts";
 import { packIp } from "../../../src/plan/packed.ts";
 import { planNft } from "../../../src/plan/plan-text.ts";
 import { endpoint, nodeConfig, service, slice } from "../../support/objects.ts";
@@ -48,12 +48,6 @@ function shares(outcomes: readonly Outcome[]): Readonly<Record<string, number>> 
   );
 }
 
-/** The set of an endpoint, `address:port`, of the service that all tests have. */
-function clientsOf(backend: string, portName = ""): string {
-  const [address = "", port] = backend.split(":");
-  return affinitySet({ ...SHAPE, portName }, address, Number(port));
-}
-
 function remember(model: TableModel, set: string, client: string): void {
   model.set(set).elements.set(packIp(ip(client)), {});
 }
@@ -64,13 +58,15 @@ suite("session affinity in nftables mode", () => {
     const outcomes = connect(table([sticky(), weighted]), POD, "10.96.0.10", 80);
     assert.deepEqual(shares(outcomes), { "10.244.0.2:8080": 0.75, "10.244.0.3:8080": 0.25 });
     for (const { backend = "", remembered } of outcomes) {
-      assert.equal(remembered, clientsOf(backend));
+      const [address, port] = backend.split(":");
+      assert.equal(remembered, `affinity-clients/default/web/tcp//${address}/${port}`);
     }
   });
 
   test("a known client gets its endpoint, is renewed, and at every frontend of the port", () => {
     const model = table([sticky({ externalIPs: [ip("198.51.100.1")] }), slice("web", two)]);
-    for (const client of [POD, OUTSIDE]) remember(model, clientsOf("10.244.0.3:8080"), client);
+    for (const client of [POD, OUTSIDE])
+      remember(model, "affinity-clients/default/web/tcp//10.244.0.3/8080", client);
     for (const [destination, port] of [
       ["10.96.0.10", 80],
       ["198.51.100.1", 80],
@@ -79,7 +75,7 @@ suite("session affinity in nftables mode", () => {
       for (const client of [POD, OUTSIDE]) {
         const outcomes = connect(model, client, destination, port);
         assert.deepEqual(shares(outcomes), { "10.244.0.3:8080": 1 });
-        assert.equal(outcomes[0]?.remembered, clientsOf("10.244.0.3:8080"));
+        assert.equal(outcomes[0]?.remembered, "affinity-clients/default/web/tcp//10.244.0.3/8080");
       }
     }
     assert.deepEqual(shares(connect(model, "10.244.0.77", "10.96.0.10", 80)), {
@@ -109,7 +105,8 @@ suite("session affinity in nftables mode", () => {
             Math.abs((found[`10.244.0.${i + 2}:8080`] ?? 0) - weight / sum) < 1e-5,
             JSON.stringify(found),
           );
-        for (const { backend = "", remembered } of outcomes) assert.equal(remembered, clientsOf(backend));
+        for (const { backend = "", remembered = "" } of outcomes)
+          assert.ok(remembered.endsWith(`/${backend.replace(":", "/")}`), `${backend} in ${remembered}`);
       }),
       { numRuns: 60 },
     );
@@ -142,7 +139,7 @@ suite("session affinity in nftables mode", () => {
     const plain = walk([service("web", more), endpoints]);
     assert.deepEqual(walk([sticky(more), endpoints]), plain);
     const model = table([sticky(more), endpoints]);
-    remember(model, clientsOf("10.244.0.2:8080", "b"), POD);
+    remember(model, "affinity-clients/default/web/tcp/b/10.244.0.2/8080", POD);
     assert.deepEqual(shares(connect(model, POD, "10.96.0.10", 81)), { "10.244.0.2:8080": 1 });
     assert.equal(Object.keys(shares(connect(model, POD, "10.96.0.10", 80))).length, 2);
   });
@@ -185,14 +182,14 @@ suite("session affinity in nftables mode", () => {
     assert.equal(all.length, 5);
     await world.feed([slice("web", ["10.244.0.3", "10.244.0.4"])]);
     const removed = all.filter((name) => !names().includes(name));
-    assert.deepEqual(removed, [clientsOf("10.244.0.2:8080")]);
+    assert.deepEqual(removed, ["affinity-clients/default/web/tcp//10.244.0.2/8080"]);
     const commits = world.commits;
     world.start();
     await world.snapshot([sticky(), slice("web", ["10.244.0.3", "10.244.0.4"])]);
     assert.equal(world.commits, commits, "a restart finds them and keeps them");
     world.start();
     await world.snapshot([sticky(), slice("web", ["10.244.0.3"])]);
-    assert.equal(names().filter((name) => !name.includes("/")).length, 1);
+    assert.equal(names().filter((name) => name.startsWith("affinity-clients/")).length, 1);
     await world.feed([sticky({ sessionAffinity: "None" })]);
     assert.deepEqual(names(), []);
     assert.deepEqual(world.reconciler.status().refused, []);

@@ -1,6 +1,6 @@
 /**
  * Layer plan. SHA-256 of short texts, since the plan layer is pure and imports no `node:crypto`. Source: FIPS 180-4.
- * Only for names; a hash takes about a microsecond.
+ * Only for names of chains; a hash takes some microseconds.
  */
 import { Buffer } from "node:buffer";
 
