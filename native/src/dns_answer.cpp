@@ -4,21 +4,12 @@
 #include <algorithm>
 
 #include "dns_finding.hpp"
+#include "dns_types.hpp"
 #include "dns_writer.hpp"
 
 namespace nodeplane::dns {
 namespace {
 
-constexpr std::uint16_t kA = 1;
-constexpr std::uint16_t kCname = 5;
-constexpr std::uint16_t kSoa = 6;
-constexpr std::uint16_t kNs = 2;
-constexpr std::uint16_t kPtr = 12;
-constexpr std::uint16_t kTxt = 16;
-constexpr std::uint16_t kAaaa = 28;
-constexpr std::uint16_t kSrv = 33;
-constexpr std::uint16_t kOpt = 41;
-constexpr std::uint16_t kDs = 43;
 constexpr std::size_t kMaxAliases = 10;
 constexpr std::uint32_t kMaxSoaTtl = 300;
 constexpr std::uint32_t kVersionTtl = 28'800;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "dns_forward_batch.hpp"
+#include "dns_types.hpp"
 
 namespace nodeplane::dns {
 namespace {
@@ -21,8 +22,6 @@ constexpr std::size_t kMostAlike = 16;
 /// Clients that wait for one reply.
 constexpr std::size_t kMostWaiters = 64;
 constexpr std::size_t kBurst = 64;
-/// The probes of the `loop` plugin.
-constexpr std::uint16_t kTypeHinfo = 13;
 /// RD, AD and CD go upstream.
 constexpr std::uint16_t kPassedFlags = 0x0130;
 
@@ -59,7 +58,7 @@ bool Forwarder::start() {
 bool Forwarder::take(const Config& config, const Query& query, std::span<const std::uint8_t> packet,
                      const Arrival& arrival) {
   if (config.plan->groups.empty() || packet.size() > kMaxQuery) return false;
-  if (is_for_chain(query.type) || query.type == kTypeHinfo) return false;
+  if (is_for_chain(query.type) || query.type == kHinfo) return false;  // the probes of the `loop` plugin
   Labels labels;
   if (!labels.read({query.lower.data(), query.name_bytes})) return false;
   const std::uint8_t listener = arrival.head.listener;

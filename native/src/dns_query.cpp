@@ -1,19 +1,19 @@
 // Layer native. See dns_query.hpp.
 #include "dns_query.hpp"
 
+#include "dns_types.hpp"
+
 namespace nodeplane::dns {
 namespace {
 
-constexpr std::uint16_t kTypeOpt = 41;
 /// A cookie is answered with a cookie (RFC 7873): the chain's work.
 constexpr std::uint16_t kOptionCookie = 10;
-constexpr std::uint16_t kClassIn = 1;
 /// QR, opcode, AA, TC, RA, Z and rcode: not set in a plain query.
 constexpr std::uint16_t kPlainMask = 0xfe4f;
 
 /// An OPT record that ends the packet, with well-formed options that ask for nothing over UDP.
 bool parse_opt(std::span<const std::uint8_t> rest, Query& out) {
-  if (rest.size() < kOptBytes || rest[0] != 0 || read_u16(&rest[1]) != kTypeOpt) return false;
+  if (rest.size() < kOptBytes || rest[0] != 0 || read_u16(&rest[1]) != kOpt) return false;
   if (rest[5] != 0 || rest[6] != 0) return false;
   const std::size_t data = read_u16(&rest[9]);
   if (rest.size() != kOptBytes + data) return false;

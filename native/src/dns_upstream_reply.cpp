@@ -6,20 +6,11 @@
 #include <cstring>
 
 #include "dns_entry.hpp"
+#include "dns_types.hpp"
 
 namespace nodeplane::dns {
 namespace {
 
-constexpr std::uint16_t kA = 1;
-constexpr std::uint16_t kNs = 2;
-constexpr std::uint16_t kCname = 5;
-constexpr std::uint16_t kSoa = 6;
-constexpr std::uint16_t kPtr = 12;
-constexpr std::uint16_t kMx = 15;
-constexpr std::uint16_t kTxt = 16;
-constexpr std::uint16_t kAaaa = 28;
-constexpr std::uint16_t kSrv = 33;
-constexpr std::uint16_t kOpt = 41;
 constexpr std::uint16_t kQr = 0x8000;
 constexpr std::uint16_t kOpcode = 0x7800;
 constexpr std::uint16_t kTruncated = 0x0200;
