@@ -56,13 +56,14 @@ export class Delivery {
   }
 
   /** A whole state. */
-  async snapshot(batch: FeedBatch, objects: AsyncIterable<KeptObject>): Promise<void> {
+  async snapshot(batch: FeedBatch, objects: AsyncIterable<readonly KeptObject[]>): Promise<void> {
     this.#refused.clear();
     this.#listener.begin(batch);
-    for await (const kept of objects) {
-      const object = this.#read(kept);
-      if (object !== undefined) this.#listener.upsert(object);
-    }
+    for await (const some of objects)
+      for (const kept of some) {
+        const object = this.#read(kept);
+        if (object !== undefined) this.#listener.upsert(object);
+      }
     this.#listener.commit(batch);
   }
 

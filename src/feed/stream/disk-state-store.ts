@@ -30,6 +30,8 @@ export class DiskStateStore implements StateStore {
   #spoolSets = "";
   #offset = 0;
   #baseBytes = 0;
+  /** The log is more than one snapshot. */
+  #hasDifferences = false;
   #waitingBytes = 0;
   #isBroken = false;
   /** Everything that touches the files, one after the other. */
@@ -52,18 +54,20 @@ export class DiskStateStore implements StateStore {
     }
   }
 
-  async *objects(): AsyncGenerator<KeptObject> {
+  async *objects(): AsyncGenerator<readonly KeptObject[]> {
     await this.#work;
-    const { walk } = await this.#learn();
+    // Of a snapshot alone everything is alive: there is nothing to learn first.
+    const walk = this.#hasDifferences ? (await this.#learn()).walk : new LogWalk();
     const counter = { ordinal: 0 };
-    for await (const { bytes } of readFrames(this.#path, this.#offset)) yield* walk.alive(bytes, counter);
+    for await (const { bytes } of readFrames(this.#path, this.#offset)) yield walk.alive(bytes, counter);
   }
 
   async *keys(): AsyncGenerator<ObjectKey> {
-    for await (const { bytes, start, end } of this.objects()) {
-      const key = decodeObjectKey(bytes, start, end);
-      if (key !== undefined) yield key;
-    }
+    for await (const some of this.objects())
+      for (const { bytes, start, end } of some) {
+        const key = decodeObjectKey(bytes, start, end);
+        if (key !== undefined) yield key;
+      }
   }
 
   append(messages: readonly Buffer[]): void {
@@ -75,6 +79,7 @@ export class DiskStateStore implements StateStore {
       if (this.#file === undefined || this.#isBroken) return;
       await writeAll(this.#file, bytes, this.#offset);
       this.#offset += bytes.length;
+      this.#hasDifferences = true;
       if (this.#offset > this.#baseBytes * 2 + this.#slackBytes) await this.#rewrite();
     });
   }
@@ -163,6 +168,7 @@ export class DiskStateStore implements StateStore {
     await this.#file.utimes(info.atime, info.mtime);
     this.#offset = endOffset;
     this.#baseBytes = endOffset;
+    this.#hasDifferences = walk.hasDifferences;
     this.#sets = sets;
     return { epoch: walk.epoch, revision: walk.revision, sets, savedAtMs: info.mtimeMs };
   }
@@ -231,6 +237,7 @@ export class DiskStateStore implements StateStore {
     this.#file = file;
     this.#offset = (await file.stat()).size;
     this.#baseBytes = this.#offset;
+    this.#hasDifferences = false;
   }
 }
 

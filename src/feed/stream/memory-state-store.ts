@@ -20,8 +20,8 @@ export class MemoryStateStore implements StateStore {
     return await Promise.resolve(undefined);
   }
 
-  async *objects(): AsyncGenerator<KeptObject> {
-    yield* this.#objects.values();
+  async *objects(): AsyncGenerator<readonly KeptObject[]> {
+    yield [...this.#objects.values()];
     await Promise.resolve();
   }
 

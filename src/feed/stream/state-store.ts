@@ -24,8 +24,8 @@ export interface KeptObject {
 export interface StateStore {
   /** Opens what is there; `undefined` when there is nothing usable. Called once, first. */
   load(): Promise<KeptState | undefined>;
-  /** The objects of the state as it is now, each once. */
-  objects(): AsyncIterable<KeptObject>;
+  /** The objects of the state as it is now, each once, some at a time: good until the next ones are asked for. */
+  objects(): AsyncIterable<readonly KeptObject[]>;
   /** Keys of the objects of the state as it is now. */
   keys(): AsyncIterable<ObjectKey>;
   /** Messages of one complete difference. Returns at once; written in order, later. */

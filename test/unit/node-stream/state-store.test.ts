@@ -35,10 +35,11 @@ async function snapshot(
 /** Names and labels of what the store holds. */
 async function contents(store: DiskStateStore): Promise<string> {
   const names: string[] = [];
-  for await (const { bytes, start, end } of store.objects()) {
-    const object = decodeObject(bytes, start, end);
-    names.push(`${object?.meta.name}${object?.meta.labels["label"] ?? ""}`);
-  }
+  for await (const some of store.objects())
+    for (const { bytes, start, end } of some) {
+      const object = decodeObject(bytes, start, end);
+      names.push(`${object?.meta.name}${object?.meta.labels["label"] ?? ""}`);
+    }
   return names.sort().join(" ");
 }
 
