@@ -23,21 +23,16 @@ import {
 import { declaration, type OwnedLines, type RestoreInput, RestoreWriter } from "./restore-input.ts";
 import type { SavedState } from "./saved-state.ts";
 import type { OwnChain } from "./unit-chains.ts";
-import { type CompiledUnit, compileUnit } from "./unit-rules.ts";
+import { CompiledUnit } from "./unit-rules.ts";
 
 /** More endpoints than this, over all service ports: rules lose the comments that name endpoints. */
 export const LARGE_CLUSTER_ENDPOINTS = 1000;
 /** Of 10 endpoints each: some milliseconds. */
 const UNITS_PER_TURN = 20;
 
-interface Programmed {
-  readonly unit: Unit;
-  readonly rules: CompiledUnit;
-}
-
 interface Before {
   readonly key: string;
-  readonly before: Programmed | undefined;
+  readonly before: CompiledUnit | undefined;
 }
 
 /** Belief was moved to what units become. */
@@ -65,18 +60,15 @@ const NAT_PARTS = [
   ["natNodePorts", "KUBE-NODEPORTS"],
 ] as const;
 
-function rulesOf(programmed: Programmed, table: "filter" | "nat"): number {
-  const { rules } = programmed;
+function rulesOf({ shared, counts }: CompiledUnit, table: "filter" | "nat"): number {
   const parts = table === "filter" ? FILTER_PARTS : NAT_PARTS;
-  const shared = parts.reduce((sum, [part]) => sum + rules.shared[part].length, 0);
-  if (table === "filter") return shared;
-  return rules.chains().reduce((sum, chain) => sum + chain.rules.length, shared);
+  return parts.reduce((sum, [part]) => sum + shared[part].length, table === "filter" ? 0 : counts.rules);
 }
 
 export class IptablesCompiler {
   readonly family: IpFamily;
   readonly #features: IptablesFeatures;
-  readonly #units = new Map<string, Programmed>();
+  readonly #units = new Map<string, CompiledUnit>();
   #node: NodeConfig;
   #order: readonly string[] | undefined;
   #endpoints = 0;
@@ -95,7 +87,7 @@ export class IptablesCompiler {
   /** Chains of service ports. Cost O(units). */
   get chainCount(): number {
     let count = 0;
-    for (const { rules } of this.#units.values()) count += rules.chains().length;
+    for (const { counts } of this.#units.values()) count += counts.chains;
     return count;
   }
 
@@ -109,9 +101,9 @@ export class IptablesCompiler {
     const filter = forwardRules(this.#node, this.#features).length;
     const nat = masqueradeRules(this.#node, this.#features).length;
     const counts = { filter, nat: nat + nodePortJumps(this.#node, this.family).length };
-    for (const programmed of this.#units.values()) {
-      counts.filter += rulesOf(programmed, "filter");
-      counts.nat += rulesOf(programmed, "nat");
+    for (const unit of this.#units.values()) {
+      counts.filter += rulesOf(unit, "filter");
+      counts.nat += rulesOf(unit, "nat");
     }
     return counts;
   }
@@ -120,9 +112,9 @@ export class IptablesCompiler {
   noLocalEndpoints(): { readonly internal: number; readonly external: number } {
     let internal = 0;
     let external = 0;
-    for (const { rules } of this.#units.values()) {
-      if (rules.lacksLocal.internal) internal++;
-      if (rules.lacksLocal.external) external++;
+    for (const { lacksLocal } of this.#units.values()) {
+      if (lacksLocal.internal) internal++;
+      if (lacksLocal.external) external++;
     }
     return { internal, external };
   }
@@ -162,8 +154,8 @@ export class IptablesCompiler {
     this.#shared(writer);
     const removed: string[] = [];
     for (const { key, before } of changed) {
-      const old = new Map(before?.rules.chains().map((chain) => [chain.name, chain.rules]));
-      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
+      const old = new Map(before?.chains().map((chain) => [chain.name, chain.rules]));
+      for (const chain of this.#units.get(key)?.chains() ?? []) {
         if (!equalRules(old.get(chain.name), chain.rules)) this.#ownChain(writer, key, chain);
         old.delete(chain.name);
       }
@@ -185,24 +177,27 @@ export class IptablesCompiler {
 
   /** Chains of units that are not as they should be, unit by unit, rendered when they are asked for. */
   *#ownChains(saved: SavedState): Iterable<OwnedLines> {
+    const isNew = ![...saved.nat.chains].some(isServiceChain);
     for (const key of this.#sorted()) {
       const lines: string[] = [];
       const rules: string[] = [];
-      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
-        if (isInPlace(saved, "nat", chain)) continue;
+      const unit = this.#units.get(key);
+      for (const chain of unit?.chains() ?? []) {
+        if (!isNew && isInPlace(saved, "nat", chain)) continue;
         lines.push(declaration(chain.name));
         for (const rule of chain.rules) rules.push(rule);
       }
       for (const rule of rules) lines.push(rule);
+      unit?.forgetChains();
       yield { key, lines, rules: rules.length };
     }
   }
 
-  /** Renders chains of some units each time it is asked: for a time in which there is nothing else to do. */
+  /** Renders chains of some units each time it is asked, until they are read: for a time in which there is nothing else to do. */
   *render(): Iterable<undefined> {
     let count = 0;
-    for (const { rules } of this.#units.values()) {
-      rules.chains();
+    for (const unit of this.#units.values()) {
+      unit.keepChains();
       if (++count % UNITS_PER_TURN === 0) yield;
     }
   }
@@ -226,7 +221,8 @@ export class IptablesCompiler {
       size = 0;
     };
     for (const key of this.#sorted()) {
-      for (const chain of this.#units.get(key)?.rules.chains() ?? []) {
+      const unit = this.#units.get(key);
+      for (const chain of unit?.chains() ?? []) {
         if (isInPlace(saved, "nat", chain)) continue;
         if (writer.isEmpty && inputs.length === 0) {
           writer.declare("nat", MARK_CHAIN);
@@ -235,6 +231,7 @@ export class IptablesCompiler {
         this.#ownChain(writer, key, chain);
         size++;
       }
+      unit?.forgetChains();
       cut(maxChains);
     }
     cut(0);
@@ -262,12 +259,12 @@ export class IptablesCompiler {
     this.#guard(writer, saved);
   }
 
-  /** Chains of service ports that no unit asks for. */
+  /** Chains of service ports that no unit asks for. What is rendered for that is kept: the units are compared next. */
   #stale(saved: SavedState): readonly string[] {
     const found = [...saved.nat.chains].filter(isServiceChain);
     if (found.length === 0) return [];
     const wanted = new Set<string>();
-    for (const { rules } of this.#units.values()) for (const { name } of rules.chains()) wanted.add(name);
+    for (const unit of this.#units.values()) for (const { name } of unit.keepChains()) wanted.add(name);
     return found.filter((chain) => !wanted.has(chain));
   }
 
@@ -297,7 +294,7 @@ export class IptablesCompiler {
     own("filter", forwardRules(this.#node, this.#features));
     own("nat", masqueradeRules(this.#node, this.#features));
     for (const key of this.#sorted()) {
-      const lines = this.#units.get(key)?.rules.shared;
+      const lines = this.#units.get(key)?.shared;
       if (lines === undefined) continue;
       for (const [part] of filterParts) writer.add("filter", lines[part], key);
       for (const [part] of natParts) writer.add("nat", lines[part], key);
@@ -336,24 +333,21 @@ export class IptablesCompiler {
     writer.add("nat", chain.rules, key);
   }
 
-  #compile(unit: Unit): Programmed {
+  #compile(unit: Unit): CompiledUnit {
     const local = localMatch(this.#node, this.family);
     const { masqueradeAll } = this.#node;
     const countsLoopback =
       this.#features.hasAccounting === true && hasLocalhostNodePorts(this.#node, this.family);
-    return {
-      unit,
-      rules: compileUnit(unit, { local, masqueradeAll, isLarge: this.#isLarge, countsLoopback }),
-    };
+    return new CompiledUnit(unit, { local, masqueradeAll, isLarge: this.#isLarge, countsLoopback });
   }
 
-  #set(key: string, programmed: Programmed | undefined): void {
+  #set(key: string, unit: CompiledUnit | undefined): void {
     const before = this.#units.get(key);
     const sizeBefore = before === undefined ? 0 : sizeOf(before.unit);
-    this.#endpoints += (programmed === undefined ? 0 : sizeOf(programmed.unit)) - sizeBefore;
-    if ((before === undefined) !== (programmed === undefined)) this.#order = undefined;
-    if (programmed === undefined) this.#units.delete(key);
-    else this.#units.set(key, programmed);
+    this.#endpoints += (unit === undefined ? 0 : sizeOf(unit.unit)) - sizeBefore;
+    if ((before === undefined) !== (unit === undefined)) this.#order = undefined;
+    if (unit === undefined) this.#units.delete(key);
+    else this.#units.set(key, unit);
   }
 
   #sorted(): readonly string[] {

@@ -32,16 +32,21 @@ interface NamedEndpoint {
 }
 
 /** Each endpoint once, in the order of kube-proxy, which sorts `address:port` as text. */
-function nameEndpoints(unit: Unit): readonly NamedEndpoint[] {
-  const port = hashedPort(unit.shape);
-  const named = new Map<string, NamedEndpoint>();
-  for (const set of [unit.cluster, unit.local])
-    for (const target of set) {
-      if (named.has(target.destination)) continue;
+function nameEndpoints({ shape, cluster, local }: Unit): readonly NamedEndpoint[] {
+  const port = hashedPort(shape);
+  const named = (cluster.length > 0 && local.length > 0 ? union(cluster, local) : [...cluster, ...local]).map(
+    (target) => {
       const text = formatDestination(target.destination);
-      named.set(target.destination, { target, text, chain: endpointChain(port, text) });
-    }
-  return [...named.values()].sort((a, b) => (a.text < b.text ? -1 : 1));
+      return { target, text, chain: endpointChain(port, text) };
+    },
+  );
+  return named.sort((a, b) => (a.text < b.text ? -1 : 1));
+}
+
+/** Targets of either set, each destination once. */
+function union(a: readonly Target[], b: readonly Target[]): readonly Target[] {
+  const known = new Set(a.map(({ destination }) => destination));
+  return [...a, ...b.filter(({ destination }) => !known.has(destination))];
 }
 
 class ChainWriter {
@@ -99,13 +104,15 @@ class ChainWriter {
   /** Who has been led to an endpoint before goes there again; the others are led to one at random, by weight. */
   #choices(targets: readonly Target[], into: string, rules: string[]): void {
     const seconds = this.#shape.affinitySeconds;
-    const slotsOf = new Map(targets.map((target) => [target.destination, target.slots]));
-    const named = this.#endpoints.flatMap(({ target, chain, text: endpoint }) => {
-      const slots = slotsOf.get(target.destination);
-      if (slots === undefined) return [];
+    const isOnlySet = this.#unit.cluster.length === 0 || this.#unit.local.length === 0;
+    const slotsOf = new Map(isOnlySet ? [] : targets.map((target) => [target.destination, target.slots]));
+    const named: { readonly slots: number; readonly chain: string; readonly text: string }[] = [];
+    for (const { target, chain, text: endpoint } of this.#endpoints) {
+      const slots = isOnlySet ? target.slots : slotsOf.get(target.destination);
+      if (slots === undefined) continue;
       const text = this.#context.isLarge ? "" : `${comment(`${this.#words.label} -> ${endpoint}`)} `;
-      return [{ slots, chain, text }];
-    });
+      named.push({ slots, chain, text });
+    }
     if (seconds > 0) {
       for (const { chain, text } of named)
         rules.push(

@@ -1,6 +1,6 @@
 /**
  * Layer plan. What one service port has in iptables: its lines in the chains that exist once, worked out at once, and its own
- * chains, rendered when somebody asks for them. Pure. Source: facts/kube-proxy-behaviour.md sections 1.3 and 2.1.
+ * chains, rendered each time that somebody asks for them: the text of all service ports is many times what it is made of. Pure. Source: facts/kube-proxy-behaviour.md sections 1.3 and 2.1.
  */
 import type { Frontend, Unit } from "../unit.ts";
 import { PACKET_COUNTERS } from "./names.ts";
@@ -18,12 +18,10 @@ interface SharedLines {
   readonly filterFirewall: string[];
 }
 
-/** A unit as text. */
-export interface CompiledUnit {
-  readonly shared: Readonly<Record<keyof SharedLines, readonly string[]>>;
-  readonly lacksLocal: { readonly internal: boolean; readonly external: boolean };
-  /** Most of the work: done by the first call, and kept. */
-  chains(): readonly OwnChain[];
+/** A unit's own chains, counted. */
+export interface ChainCounts {
+  readonly chains: number;
+  readonly rules: number;
 }
 
 class SharedLinesWriter {
@@ -104,21 +102,54 @@ class SharedLinesWriter {
   }
 }
 
-/** Rules for a unit. Equal units in equal contexts give equal rules. */
-export function compileUnit(unit: Unit, context: UnitContext): CompiledUnit {
-  const words = new UnitWords(unit.shape);
-  const { shape, hasAny, local } = unit;
-  const hasExternals = shape.frontends.some((frontend) => frontend.class !== "internal");
-  let rendered: readonly OwnChain[] | undefined;
-  return {
-    shared: new SharedLinesWriter(unit, context, words).write(),
-    lacksLocal: {
+/** A unit as text. Equal units in equal contexts give equal rules. */
+export class CompiledUnit {
+  readonly unit: Unit;
+  readonly shared: Readonly<Record<keyof SharedLines, readonly string[]>>;
+  readonly #context: UnitContext;
+  readonly #words: UnitWords;
+  #counts: ChainCounts | undefined;
+  #kept: readonly OwnChain[] | undefined;
+
+  constructor(unit: Unit, context: UnitContext) {
+    this.unit = unit;
+    this.#context = context;
+    this.#words = new UnitWords(unit.shape);
+    this.shared = new SharedLinesWriter(unit, context, this.#words).write();
+  }
+
+  get lacksLocal(): { readonly internal: boolean; readonly external: boolean } {
+    const { shape, hasAny, local } = this.unit;
+    const hasExternals = shape.frontends.some((frontend) => frontend.class !== "internal");
+    return {
       internal: hasAny && shape.internalPolicy === "Local" && local.length === 0,
       external: hasAny && shape.externalPolicy === "Local" && hasExternals && local.length === 0,
-    },
-    chains: () => {
-      rendered ??= renderChains(unit, context, words);
-      return rendered;
-    },
-  };
+    };
+  }
+
+  /** Known from the first rendering on. */
+  get counts(): ChainCounts {
+    if (this.#counts === undefined) this.chains();
+    return this.#counts ?? { chains: 0, rules: 0 };
+  }
+
+  /** Most of the work. */
+  chains(): readonly OwnChain[] {
+    const chains = this.#kept ?? renderChains(this.unit, this.#context, this.#words);
+    this.#counts ??= {
+      chains: chains.length,
+      rules: chains.reduce((sum, { rules }) => sum + rules.length, 0),
+    };
+    return chains;
+  }
+
+  /** Renders what is needed soon. */
+  keepChains(): readonly OwnChain[] {
+    this.#kept ??= this.chains();
+    return this.#kept;
+  }
+
+  forgetChains(): void {
+    this.#kept = undefined;
+  }
 }
