@@ -26,7 +26,8 @@ export const bench: Bench = async ({ services, endpoints, variant, say }) => {
   say(`change ${services} x ${endpoints}, iptables ${variant}`);
   flush(variant);
   const dir = mkdtempSync(join(tmpdir(), "nodeplane-bench-"));
-  const core = await IptablesCore.open(dir, variant);
+  const inputs: (readonly string[])[] = [];
+  const core = await IptablesCore.open(dir, variant, inputs);
   await core.program([welcome(), ...snapshotMessages(services, endpoints, "cluster-ip")]);
   const own: number[] = [];
   const byHand: number[] = [];
@@ -35,7 +36,7 @@ export const bench: Bench = async ({ services, endpoints, variant, say }) => {
     const startMs = performance.now();
     await core.program([message]);
     const seconds = (performance.now() - startMs) / 1_000;
-    const input = core.inputs.at(-1) ?? [];
+    const input = inputs.at(-1) ?? [];
     // Writing the same once more leaves the kernel as it is; what was deleted is declared and deleted again.
     const again = restoreByHand(variant, ownChains(input));
     if (i < WARM_UP) continue;

@@ -7,11 +7,11 @@ import { FeedCore } from "./feed-core.ts";
 
 const MAX_OUTPUT_BYTES = 1 << 30;
 
-/** Lines as they come, noted in `input`. */
-function* kept(lines: Iterable<string>, input: string[]): Iterable<string> {
-  for (const line of lines) {
-    input.push(line);
-    yield line;
+/** Text as it comes, its lines noted in `input`. */
+function* kept(text: Iterable<string>, input: string[]): Iterable<string> {
+  for (const lines of text) {
+    for (const line of lines.split("\n")) input.push(line);
+    yield lines;
   }
 }
 
@@ -22,9 +22,9 @@ function recording(driver: IptablesDriver, inputs: (readonly string[])[]): Iptab
     ...{ family, variant, version, hasRandomFully },
     save: () => driver.save(),
     hasChain: (table, chain) => driver.hasChain(table, chain),
-    restore: async (lines) => {
+    restore: async (text) => {
       const input: string[] = [];
-      const result = await driver.restore(kept(lines, input));
+      const result = await driver.restore(kept(text, input));
       if (input.length > 0) inputs.push(input);
       return result;
     },
@@ -32,26 +32,25 @@ function recording(driver: IptablesDriver, inputs: (readonly string[])[]): Iptab
 }
 
 export class IptablesCore extends FeedCore<IptablesReconciler> {
-  /** IPv4 inputs, in their order. */
-  readonly inputs: readonly (readonly string[])[];
-
   private constructor(
     stateDir: string,
     drivers: { readonly ip: IptablesDriver; readonly ip6: IptablesDriver },
   ) {
-    const inputs: (readonly string[])[] = [];
-    const recorded = { ip: recording(drivers.ip, inputs), ip6: drivers.ip6 };
     const periods = { minSyncPeriodMs: 0, syncPeriodMs: 3_600_000 };
-    super(stateDir, (options) => new IptablesReconciler({ ...options, ...periods, drivers: recorded }));
-    this.inputs = inputs;
+    super(stateDir, (options) => new IptablesReconciler({ ...options, ...periods, drivers }));
   }
 
-  static async open(stateDir: string, variant: IptablesVariant): Promise<IptablesCore> {
+  /** @param inputs gets the lines of IPv4 inputs, in their order: all that text is kept, which takes time of its own */
+  static async open(
+    stateDir: string,
+    variant: IptablesVariant,
+    inputs?: (readonly string[])[],
+  ): Promise<IptablesCore> {
     const [ip, ip6] = await Promise.all([
       LinuxIptables.open("ip", variant),
       LinuxIptables.open("ip6", variant),
     ]);
-    const core = new IptablesCore(stateDir, { ip, ip6 });
+    const core = new IptablesCore(stateDir, { ip: inputs === undefined ? ip : recording(ip, inputs), ip6 });
     await core.store.load();
     return core;
   }

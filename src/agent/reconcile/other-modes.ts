@@ -17,7 +17,7 @@ import { cleanupIpvs } from "./ipvs/ipvs-cleanup.ts";
 export async function cleanupIptables(driver: IptablesDriver): Promise<boolean> {
   const input = cleanupInput(parseSaved(await driver.save()));
   if (input === undefined) return false;
-  const result = await driver.restore(input.lines);
+  const result = await driver.restore(input.text);
   if (result.kind === "restored") return true;
   const operation = `${driver.family} ${driver.variant} cleanup`;
   throw new NodeplaneError("IPTABLES_FAILED", { operation, detail: result.message });

@@ -32,10 +32,11 @@ export interface IptablesDriver {
   /**
    * `iptables-restore --noflush`. Each table of the input is replaced as a whole or not at all; a failed input may have
    * written its first tables. Waits for the lock that other users of iptables hold, and holds it while a table's lines are read.
-   * Lines are asked for as the command reads them; the command does nothing when there are none.
+   * `text` is whole lines, some at a time, without the last one's end; it is asked for as the command reads. Nothing is done when
+   * there is none.
    * @throws {NodeplaneError} IPTABLES_FAILED when the command cannot be run or does not get the lock
    */
-  restore(lines: Iterable<string>): Promise<RestoreResult>;
+  restore(text: Iterable<string>): Promise<RestoreResult>;
   /** Whether a chain exists: cheap, for canaries. @throws {NodeplaneError} IPTABLES_FAILED */
   hasChain(table: "filter" | "nat" | "mangle", chain: string): Promise<boolean>;
 }

@@ -66,8 +66,8 @@ export class FakeIptables implements IptablesDriver {
     return Promise.resolve(this.#tables.get(table)?.has(chain) === true);
   }
 
-  restore(source: Iterable<string>): Promise<RestoreResult> {
-    const lines = [...source];
+  restore(text: Iterable<string>): Promise<RestoreResult> {
+    const lines = [...text].flatMap((some) => some.split("\n"));
     if (lines.length > 0) this.inputs.push(lines);
     let name = "";
     let table: Chains | undefined;

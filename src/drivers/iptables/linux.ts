@@ -58,12 +58,12 @@ export class LinuxIptables implements IptablesDriver {
     throw this.#error(`${this.#prefix}-save`, status, stderr);
   }
 
-  async restore(lines: Iterable<string>): Promise<RestoreResult> {
-    const source = lines[Symbol.iterator]();
+  async restore(text: Iterable<string>): Promise<RestoreResult> {
+    const source = text[Symbol.iterator]();
     const first = source.next();
     if (first.done === true) return { kind: "restored" };
     const after = LinuxIptables.#writing;
-    const result = this.#restore({ lines: begunWith(first.value, source), after });
+    const result = this.#restore({ text: begunWith(first.value, source), after });
     LinuxIptables.#writing = result.catch(() => {});
     return result;
   }
@@ -94,7 +94,7 @@ export class LinuxIptables implements IptablesDriver {
   }
 }
 
-/** What is left of `rest`, with the line that was taken from it. */
+/** What is left of `rest`, with what was taken from it. */
 function* begunWith(first: string, rest: Iterator<string>): Generator<string, void> {
   yield first;
   for (let next = rest.next(); next.done !== true; next = rest.next()) yield next.value;

@@ -19,23 +19,23 @@ export interface CommandLimits {
 }
 
 export interface CommandInput {
-  /** Asked for as fast as the command reads. */
-  readonly lines: Iterable<string>;
+  /** Whole lines, some at a time, without the last one's end. Asked for as fast as the command reads. */
+  readonly text: Iterable<string>;
   /** The command is started at once, but gets nothing to read before this is over. Must not reject. */
   readonly after?: Promise<unknown>;
 }
 
-const NO_INPUT: CommandInput = { lines: [] };
+const NO_INPUT: CommandInput = { text: [] };
 const MAX_STDERR_BYTES = 16_384;
 /** Lines are joined to pieces of about this size, so that a large input needs few writes; the first ones are small, to begin early. */
 const PIECE_CHARACTERS = 65_536;
 const FIRST_PIECE_CHARACTERS = 2_048;
 
-function* pieces(lines: Iterable<string>): Generator<string> {
+function* pieces(text: Iterable<string>): Generator<string> {
   let piece = "";
   let size = FIRST_PIECE_CHARACTERS;
-  for (const line of lines) {
-    piece += `${line}\n`;
+  for (const lines of text) {
+    piece += `${lines}\n`;
     if (piece.length < size) continue;
     yield piece;
     piece = "";
@@ -45,8 +45,8 @@ function* pieces(lines: Iterable<string>): Generator<string> {
 }
 
 /** Resolves when all is written, or the command reads no more: its status and words say why. */
-async function feed(stdin: Writable, lines: Iterable<string>): Promise<void> {
-  for (const piece of pieces(lines)) {
+async function feed(stdin: Writable, text: Iterable<string>): Promise<void> {
+  for (const piece of pieces(text)) {
     const isWritten = await new Promise<boolean>((resolve) => {
       stdin.write(piece, (error) => resolve(error === null || error === undefined));
     });
@@ -105,7 +105,7 @@ export async function runCommand(
   const fed = async (): Promise<void> => {
     await input.after;
     timer = setTimeout(() => stop(`is not done after ${limits.timeoutMs / 1000} s`), limits.timeoutMs);
-    await feed(child.stdin, input.lines);
+    await feed(child.stdin, input.text);
   };
   try {
     const [status] = await Promise.all([closed, fed()]);

@@ -5,7 +5,12 @@
 import { TABLES, type Table } from "./names.ts";
 
 export interface RestoreInput {
-  /** Without line ends. Can be read more than once. Line numbers in errors begin with 1. */
+  /**
+   * Whole lines, some at a time, with line ends between them and none behind the last. Can be read more than once. Line
+   * numbers in errors begin with 1.
+   */
+  readonly text: Iterable<string>;
+  /** The same one by one. */
   readonly lines: Iterable<string>;
   /** Key of the unit that line `number` (from 1) was written for; of lines that have been read. */
   ownerOf(number: number): string | undefined;
@@ -31,6 +36,10 @@ interface Owned {
   readonly key: string;
 }
 
+function* linesOf(text: Iterable<string>): Generator<string, void> {
+  for (const some of text) yield* some.split("\n");
+}
+
 const NO_LINES: () => Iterable<OwnedLines> = () => [];
 
 /** Collects the parts that each table of a restore has: chains (declaring one empties it), rules, deletions. */
@@ -50,13 +59,15 @@ class TablePart {
 
 class WrittenInput implements RestoreInput {
   readonly #tables: ReadonlyMap<Table, TablePart>;
+  readonly text: Iterable<string>;
   readonly lines: Iterable<string>;
   #owners: Owned[] = [];
   #size: InputSize = { lines: 0, rules: { filter: 0, nat: 0 } };
 
   constructor(tables: ReadonlyMap<Table, TablePart>) {
     this.#tables = tables;
-    this.lines = { [Symbol.iterator]: () => this.#write() };
+    this.text = { [Symbol.iterator]: () => this.#write() };
+    this.lines = { [Symbol.iterator]: () => linesOf(this.#write()) };
   }
 
   get size(): InputSize {
@@ -90,7 +101,7 @@ class WrittenInput implements RestoreInput {
         if ((owners.at(-1)?.key ?? "") !== key) owners.push({ from: size.lines, key });
         size.lines += lines.length;
         counted[table] += rules;
-        yield* lines;
+        yield lines.join("\n");
       }
       if (!isOpen) continue;
       owners.push({ from: size.lines, key: "" });

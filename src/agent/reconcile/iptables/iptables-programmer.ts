@@ -267,7 +267,7 @@ export class IptablesProgrammer {
   }
 
   async #restore(input: RestoreInput): Promise<Restored> {
-    const result = await this.driver.restore(input.lines);
+    const result = await this.driver.restore(input.text);
     if (result.kind === "failed") {
       this.#counters.failedCommits++;
       const blamed = result.line === undefined ? undefined : input.ownerOf(result.line);
