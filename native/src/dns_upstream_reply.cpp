@@ -3,6 +3,7 @@
 #include "dns_upstream_reply.hpp"
 
 #include <algorithm>
+#include <bitset>
 #include <cstring>
 
 #include "dns_entry.hpp"
@@ -27,6 +28,9 @@ bool is_for_chain_to_read(std::uint16_t type) {
   return false;
 }
 
+/// Octets of a packet at which a label of a name begins, or its root.
+using Starts = std::bitset<kMaxUdp>;
+
 /// Where the labels of a name lie, which may be compressed.
 struct Places {
   std::array<std::uint16_t, kMaxLabels> starts;
@@ -37,8 +41,11 @@ struct Places {
   std::size_t highest = 0;
 };
 
+/// @param known where given, pointers may lead to these starts only, and the name's own are added: octets that are a label's to
+///   one name and a length or a pointer to another could not be respelled
 /// @returns the offset behind the name at `at`, 0 when it is malformed. Octets from `end` on belong to something else.
-std::size_t read_name(std::span<const std::uint8_t> packet, std::size_t at, std::size_t end, Places& out) {
+std::size_t read_name(std::span<const std::uint8_t> packet, std::size_t at, std::size_t end, Places& out,
+                      Starts* known = nullptr) {
   std::size_t behind = 0;
   std::size_t lowest = at;
   out.count = 0;
@@ -47,11 +54,13 @@ std::size_t read_name(std::span<const std::uint8_t> packet, std::size_t at, std:
   out.highest = 0;
   while (at < end) {
     const std::size_t size = packet[at];
+    if (known != nullptr && size < 0xc0) known->set(at);
     if (size == 0) return behind == 0 ? at + 1 : behind;
     if (size >= 0xc0) {
       if (at + 1 >= end) return 0;
       const std::size_t target = ((size & 0x3f) << 8) | packet[at + 1];
       if (target >= lowest || target < kHeaderBytes) return 0;
+      if (known != nullptr && !known->test(target)) return 0;
       if (behind == 0) behind = at + 2;
       out.has_pointer = true;
       out.highest = std::max(out.highest, target);
@@ -78,10 +87,10 @@ struct Record {
   std::size_t highest = 0;
 };
 
-bool read_record(std::span<const std::uint8_t> packet, std::size_t at, Record& out) {
+bool read_record(std::span<const std::uint8_t> packet, std::size_t at, Record& out, Starts* known = nullptr) {
   Places owner;
   out.at = at;
-  out.fixed = read_name(packet, at, packet.size(), owner);
+  out.fixed = read_name(packet, at, packet.size(), owner, known);
   if (out.fixed == 0 || packet.size() - out.fixed < kFixed) return false;
   out.type = read_u16(&packet[out.fixed]);
   out.highest = owner.highest;
@@ -90,39 +99,37 @@ bool read_record(std::span<const std::uint8_t> packet, std::size_t at, Record& o
   return out.end <= packet.size();
 }
 
-/// Calls `visit(offset)` for each name in the data. @returns false when the data is malformed, or odd
+/// Calls `visit(places)` for each name in the data. @returns false when the data is malformed, or odd
 template <typename Visit>
-bool each_name(std::span<const std::uint8_t> packet, const Record& record, Visit visit) {
+bool each_name(std::span<const std::uint8_t> packet, const Record& record, Starts* known, Visit visit) {
   Places places;
+  const auto name = [&](std::size_t at) {
+    const std::size_t behind = read_name(packet, at, record.end, places, known);
+    if (behind != 0) visit(places);
+    return behind;
+  };
   switch (record.type) {
     case kNs:
     case kCname:
     case kPtr:
-      visit(record.data);
-      return read_name(packet, record.data, record.end, places) == record.end;
+      return name(record.data) == record.end;
     case kMx:
-      if (record.end - record.data < 3) return false;
-      visit(record.data + 2);
-      return read_name(packet, record.data + 2, record.end, places) == record.end;
+      return record.end - record.data >= 3 && name(record.data + 2) == record.end;
     case kSoa: {
-      visit(record.data);
-      const std::size_t second = read_name(packet, record.data, record.end, places);
+      const std::size_t second = name(record.data);
       if (second == 0 || second >= record.end) return false;
-      visit(second);
-      const std::size_t behind = read_name(packet, second, record.end, places);
+      const std::size_t behind = name(second);
       return behind != 0 && behind + 20 == record.end;
     }
     case kSrv:
-      if (record.end - record.data < 7) return false;
-      visit(record.data + 6);
       // The chain writes targets in full: RFC 2782.
-      return read_name(packet, record.data + 6, record.end, places) == record.end && !places.has_pointer;
+      return record.end - record.data >= 7 && name(record.data + 6) == record.end && !places.has_pointer;
     default:
       return true;
   }
 }
 
-bool has_good_data(std::span<const std::uint8_t> packet, Record& record) {
+bool has_good_data(std::span<const std::uint8_t> packet, Record& record, Starts& known) {
   if (read_u16(&packet[record.fixed + 2]) != 1 || record.data == record.end) return false;
   if (record.type == kA) return record.end - record.data == 4;
   if (record.type == kAaaa) return record.end - record.data == 16;
@@ -131,11 +138,10 @@ bool has_good_data(std::span<const std::uint8_t> packet, Record& record) {
     while (at < record.end) at += packet[at] + 1U;
     return at == record.end;
   }
-  return !is_for_chain_to_read(record.type) && each_name(packet, record, [&](std::size_t at) {
-    Places places;
-    (void)read_name(packet, at, record.end, places);
-    record.highest = std::max(record.highest, places.highest);
-  });
+  return !is_for_chain_to_read(record.type) &&
+         each_name(packet, record, &known, [&record](const Places& places) {
+           record.highest = std::max(record.highest, places.highest);
+         });
 }
 
 /// The addresses to shuffle, as the chain's `loadbalance` finds them.
@@ -190,7 +196,7 @@ Match match_reply(std::span<const std::uint8_t> packet, const Sent& sent) {
 bool read_reply(std::span<std::uint8_t> packet, const Sent& sent, UpstreamReply& out) {
   out = {};
   const std::size_t question = kHeaderBytes + sent.name.size() + 4;
-  if (packet.size() < question || read_u16(&packet[4]) != 1) return false;
+  if (packet.size() < question || packet.size() > kMaxUdp || read_u16(&packet[4]) != 1) return false;
   const std::uint16_t flags = read_u16(&packet[2]);
   if ((flags & (kOpcode | kTruncated)) != 0) return false;
   out.rcode = static_cast<std::uint8_t>(flags & 15);
@@ -198,12 +204,15 @@ bool read_reply(std::span<std::uint8_t> packet, const Sent& sent, UpstreamReply&
   const std::size_t before = answers + read_u16(&packet[8]);
   const std::size_t all = before + read_u16(&packet[10]);
   out.additionals = read_u16(&packet[10]);
+  Starts known;
+  Places asked;
+  if (read_name(packet, kHeaderBytes, question - 4, asked, &known) != question - 4) return false;
   std::size_t at = question;
   Rotation rotation;
   bool has_opt = false;
   for (std::size_t i = 0; i < all; i++) {
     Record record;
-    if (has_opt || !read_record(packet, at, record)) return false;
+    if (has_opt || !read_record(packet, at, record, &known)) return false;
     if (record.type == kOpt) {
       // Of the root, version 0, no more of the code, and the last record.
       if (i < before || record.fixed != at + 1 || read_u16(&packet[record.fixed + 4]) != 0) return false;
@@ -213,7 +222,7 @@ bool read_reply(std::span<std::uint8_t> packet, const Sent& sent, UpstreamReply&
       at = record.end;
       continue;
     }
-    if (!has_good_data(packet, record)) return false;
+    if (!has_good_data(packet, record, known)) return false;
     std::uint8_t* ttl = &packet[record.fixed + 4];
     if ((ttl[0] & 0x80) != 0) write_u32(ttl, 0);
     if (i < answers) rotation.add(packet, record, i == 0);
@@ -240,9 +249,7 @@ void respell(std::span<std::uint8_t> packet, const UpstreamReply& reply, std::sp
   // Labels left of the question's own, from the right: what is the same up to there, is the question's.
   Places asked;
   if (read_name(sent, 0, sent.size(), asked) != sent.size()) return;
-  const auto fix = [&](std::size_t at) {
-    Places found;
-    if (read_name(packet, at, packet.size(), found) == 0) return;
+  const auto fix = [&](const Places& found) {
     for (std::size_t i = 1; i <= found.count && i <= asked.count; i++) {
       const std::size_t there = found.starts[found.count - i];
       const std::size_t mine = asked.starts[asked.count - i];
@@ -259,9 +266,10 @@ void respell(std::span<std::uint8_t> packet, const UpstreamReply& reply, std::sp
   std::size_t at = kHeaderBytes + name.size() + 4;
   while (at < reply.bytes) {
     Record record;
-    if (!read_record(packet, at, record)) break;
-    fix(record.at);
-    (void)each_name(packet, record, fix);
+    Places owner;
+    if (!read_record(packet, at, record) || read_name(packet, at, packet.size(), owner) == 0) break;
+    fix(owner);
+    (void)each_name(packet, record, nullptr, fix);
     at = record.end;
   }
   std::memcpy(question.data(), name.data(), name.size());

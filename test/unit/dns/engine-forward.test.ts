@@ -74,6 +74,25 @@ test("questions go up with random identifiers, ports and letters, and come back 
   });
 });
 
+test("a name that begins inside another's label is read by the chain", async () => {
+  const name = "a.\\003net\\000.example.";
+  const nameBytes = 2 + 6 + 8 + 1;
+  const up = await stub((query) => {
+    const whole = addressed(query);
+    const question = 12 + nameBytes + 4;
+    // Behind the head, `a` and the length of the label: 3 n e t 0.
+    const owner = Buffer.from([0xc0, 12 + 2 + 1]);
+    return Buffer.concat([whole.subarray(0, question), owner, whole.subarray(question + nameBytes)]);
+  });
+  await withLab([up], `forward . ${to(up)}`, async (lab) => {
+    const message = await lab.ask(name);
+    assert.equal(message.answers[0]?.name.toLowerCase(), "net.");
+    assert.equal(message.questions[0]?.name, name);
+    assert.equal(await lab.metric(FORWARDED), 1);
+    assert.equal(await lab.metric(ANSWERED), 0);
+  });
+});
+
 test("sockets live as long as expire says", async () => {
   const up = await stub((query) => addressed(query));
   await withLab([up], `forward . ${to(up)} {\n expire 1ms\n }`, async (lab) => {
