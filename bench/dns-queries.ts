@@ -73,6 +73,6 @@ export function allQuestions(services: number, endpoints: number): readonly Ques
   }).flat();
 }
 
-export function foreignQuestions(count: number): readonly Question[] {
-  return Array.from({ length: count }, (_, i) => ({ name: `www.name${i}.example.com.`, type: TYPE.A }));
+export function foreignQuestions(count: number, domain = "example.com."): readonly Question[] {
+  return Array.from({ length: count }, (_, i) => ({ name: `www.name${i}.${domain}`, type: TYPE.A }));
 }

@@ -4,14 +4,19 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TYPE } from "../src/codec/dns/constants.ts";
 import type { IpAddress } from "../src/model/ip.ts";
-import { corefile } from "./dns.ts";
+import { corefile, FORWARD, UPSTREAM_PORT } from "./dns.ts";
 import { DnsLab, type DnsProcess } from "./dns-process.ts";
-import { clusterQuestions, serviceDomain, writeQueries } from "./dns-queries.ts";
+import { clusterQuestions, foreignQuestions, serviceDomain, writeQueries } from "./dns-queries.ts";
 import { DnsSource } from "./dns-source.ts";
 import { type Figure, percentile } from "./figure.ts";
 import { benchService, benchSlice } from "./frames.ts";
 
 const CHANGING = 50;
+/** Names that are asked of an upstream each time, and names whose answers are kept for a second. */
+const FORWARDED = 300;
+const CACHED = 100;
+/** The namespace is of this run alone. */
+const METRICS = "127.0.0.1:19153";
 const CHANGE_MS = 10;
 /** Counted from here on: the first minute warms up, less in short runs. */
 const WARM_SHARE = 0.1;
@@ -39,9 +44,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     writeQueries(join(lab.folder, "queries"), [
       ...changing,
       ...clusterQuestions(services, services).slice(CHANGING),
+      ...foreignQuestions(FORWARDED, "example.net."),
+      ...foreignQuestions(CACHED),
     ]);
+    await lab.cLoop(UPSTREAM_PORT, "load");
     const server = await lab.nodeplane(
-      corefile(["prometheus 127.0.0.1:0", "kubernetes cluster.local in-addr.arpa ip6.arpa", "loadbalance"]),
+      corefile([
+        `prometheus ${METRICS}`,
+        "kubernetes cluster.local in-addr.arpa ip6.arpa",
+        "cache 1 example.com",
+        FORWARD,
+        "loadbalance",
+      ]),
       source.flags,
     );
     await source.taken();
@@ -59,12 +73,19 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const cpu = server.cpuSeconds();
     const result = await Promise.race([load, keepChanging(changes, server, memory)]);
     if (result === undefined) throw new Error("the changes ended before the load");
-    return judge(result, { memory, changes: changes.count, seconds, cpu: server.cpuSeconds() - cpu });
+    const run = { memory, changes: changes.count, seconds, cpu: server.cpuSeconds() - cpu };
+    return judge(result, { ...run, forwarded: await forwardedCount() });
   } finally {
     closeSync(state);
     await lab.close();
     await source.close();
   }
+}
+
+/** Questions that the engine has sent upstream. */
+async function forwardedCount(): Promise<number> {
+  const text = await (await fetch(`http://${METRICS}/metrics`)).text();
+  return Number(/^nodeplane_dns_engine_forwarded_total (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
 class Changes {
@@ -139,6 +160,7 @@ function judge(
   run: {
     readonly memory: readonly number[];
     readonly changes: number;
+    readonly forwarded: number;
     readonly seconds: number;
     readonly cpu: number;
   },
@@ -152,6 +174,7 @@ function judge(
     { figure: "soak_lost", value: seen.sent - seen.answered - seen.bad, unit: "count" },
     { figure: "soak_bad", value: seen.bad, unit: "count" },
     { figure: "soak_stale", value: seen.stale, unit: "count" },
+    { figure: "soak_forwarded", value: run.forwarded, unit: "count" },
     { figure: "soak_changes", value: run.changes, unit: "count" },
     { figure: "soak_per_cpu_second", value: seen.answered / run.cpu, unit: "1/s" },
     { figure: "soak_p50", value: seen.p50, unit: "us" },
@@ -162,6 +185,7 @@ function judge(
   ];
   const problems: string[] = [];
   if (seen.answered === 0) problems.push("nothing was answered");
+  if (run.forwarded === 0) problems.push("nothing was forwarded");
   if (seen.bad > 0) problems.push(`${seen.bad} replies did not fit their questions`);
   if (seen.stale > 0) problems.push(`${seen.stale} answers were of no moment between question and reply`);
   if (after > before * MAX_GROWTH)

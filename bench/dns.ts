@@ -18,7 +18,7 @@ const WARM_SECONDS = 3;
 const WARM_WINDOW = 64;
 const NAMES = 5_000;
 const CACHED_NAMES = 5_000;
-const UPSTREAM_PORT = 15_353;
+export const UPSTREAM_PORT = 15_353;
 const LOOP_PORT = 15_354;
 
 export function corefile(lines: readonly string[], port = 0): string {
@@ -26,7 +26,7 @@ export function corefile(lines: readonly string[], port = 0): string {
 }
 
 const KUBERNETES = "kubernetes cluster.local in-addr.arpa ip6.arpa";
-const FORWARD = `forward . 127.0.0.1:${UPSTREAM_PORT}`;
+export const FORWARD = `forward . 127.0.0.1:${UPSTREAM_PORT}`;
 
 /** Asks everything once, warms up, then measures at full load. */
 export function measure(prefix: string, server: DnsProcess, file: string): readonly Figure[] {

@@ -1,8 +1,8 @@
 /**
- * `npm run soak -- dns [--minutes N] [--services N] [--endpoints M] [--json FILE]`: the resolver at full load while services
- * change 100 times a second. Every answer for a service that changes encodes the version of its change, which must have
- * been valid at some moment between the query and the reply; memory must not grow. Ends with status 1 when one of that is
- * not so. Runs itself again inside a network namespace of its own.
+ * `npm run soak -- dns [--minutes N] [--services N] [--endpoints M] [--json FILE]`: the resolver at full load, names of the
+ * cluster, of an upstream and of its cache, while services change 100 times a second. Every answer for a service that
+ * changes encodes the version of its change, which must have been valid at some moment between the query and the reply;
+ * memory must not grow. Ends with status 1 when one of that is not so. Runs itself again inside a network namespace of its own.
  */
 import { spawnSync } from "node:child_process";
 import { appendFileSync } from "node:fs";
