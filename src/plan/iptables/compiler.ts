@@ -5,21 +5,9 @@
 import type { IpFamily } from "../../model/ip.ts";
 import type { NodeConfig } from "../node-config.ts";
 import type { Unit, UnitChange } from "../unit.ts";
-import { sameRules } from "./canonical-rule.ts";
-import { FIXED_CHAINS, GUARD_CHAIN, isServiceChain, MARK_CHAIN, type Table } from "./names.ts";
-import {
-  CANARIES,
-  forwardRules,
-  GUARD_RULE,
-  guardJumps,
-  hasLocalhostNodePorts,
-  type IptablesFeatures,
-  jumps,
-  localMatch,
-  markRule,
-  masqueradeRules,
-  nodePortJumps,
-} from "./node-rules.ts";
+import { CommonChains, isInPlace } from "./common-chains.ts";
+import { isServiceChain, MARK_CHAIN } from "./names.ts";
+import { hasLocalhostNodePorts, type IptablesFeatures, localMatch, markRule } from "./node-rules.ts";
 import { declaration, type OwnedLines, type RestoreInput, RestoreWriter } from "./restore-input.ts";
 import type { SavedState } from "./saved-state.ts";
 import type { OwnChain } from "./unit-chains.ts";
@@ -46,23 +34,6 @@ export interface StagedUnits {
   reject(): void;
   /** Takes the belief about one of the units back. */
   rejectUnit(key: string): void;
-}
-
-/** Which chain the lines of a unit go to that are not in chains of its own. */
-const FILTER_PARTS = [
-  ["filterServices", "KUBE-SERVICES"],
-  ["filterExternal", "KUBE-EXTERNAL-SERVICES"],
-  ["filterNodePorts", "KUBE-NODEPORTS"],
-  ["filterFirewall", "KUBE-PROXY-FIREWALL"],
-] as const;
-const NAT_PARTS = [
-  ["natServices", "KUBE-SERVICES"],
-  ["natNodePorts", "KUBE-NODEPORTS"],
-] as const;
-
-function rulesOf({ shared, counts }: CompiledUnit, table: "filter" | "nat"): number {
-  const parts = table === "filter" ? FILTER_PARTS : NAT_PARTS;
-  return parts.reduce((sum, [part]) => sum + shared[part].length, table === "filter" ? 0 : counts.rules);
 }
 
 export class IptablesCompiler {
@@ -98,14 +69,7 @@ export class IptablesCompiler {
 
   /** Rules that the tables should hold. Cost O(units). */
   ruleCounts(): Readonly<Record<"filter" | "nat", number>> {
-    const filter = forwardRules(this.#node, this.#features).length;
-    const nat = masqueradeRules(this.#node, this.#features).length;
-    const counts = { filter, nat: nat + nodePortJumps(this.#node, this.family).length };
-    for (const unit of this.#units.values()) {
-      counts.filter += rulesOf(unit, "filter");
-      counts.nat += rulesOf(unit, "nat");
-    }
-    return counts;
+    return this.#common().ruleCounts();
   }
 
   /** Units with policy Local whose usable endpoints are all elsewhere. Cost O(units). */
@@ -151,7 +115,7 @@ export class IptablesCompiler {
 
   #changedInput(changed: readonly Before[]): RestoreInput {
     const writer = new RestoreWriter();
-    this.#shared(writer);
+    this.#common().write(writer);
     const removed: string[] = [];
     for (const { key, before } of changed) {
       const old = new Map(before?.chains().map((chain) => [chain.name, chain.rules]));
@@ -168,8 +132,7 @@ export class IptablesCompiler {
   /** What differs between belief and what the tables hold: missing jumps, chains that are not as they should be, stale ones. */
   fullInput(saved: SavedState): RestoreInput {
     const writer = new RestoreWriter();
-    this.#foundation(writer, saved);
-    this.#shared(writer, this.#sharedInPlace(saved));
+    this.#common().complete(writer, saved);
     for (const chain of this.#stale(saved)) writer.remove("nat", chain);
     writer.stream("nat", () => this.#ownChains(saved));
     return writer.finish();
@@ -235,8 +198,7 @@ export class IptablesCompiler {
       cut(maxChains);
     }
     cut(0);
-    this.#foundation(writer, saved);
-    this.#shared(writer, this.#sharedInPlace(saved));
+    this.#common().complete(writer, saved);
     cut(0);
     for (const chain of stale) {
       writer.remove("nat", chain);
@@ -247,18 +209,6 @@ export class IptablesCompiler {
     return inputs;
   }
 
-  /** Canaries, guard and jumps, as far as they are missing. */
-  #foundation(writer: RestoreWriter, saved: SavedState): void {
-    for (const { table, chain } of CANARIES)
-      if (!saved[table].chains.has(chain)) writer.declare(table, chain);
-    for (const { table, chain, rule } of jumps()) {
-      if (saved[table].rules.get(chain)?.includes(rule) !== true)
-        writer.add(table, [`-I ${chain} 1 ${rule}`]);
-    }
-    // Last, so that it is first: nothing may accept a packet for loopback before the guard has seen it.
-    this.#guard(writer, saved);
-  }
-
   /** Chains of service ports that no unit asks for. What is rendered for that is kept: the units are compared next. */
   #stale(saved: SavedState): readonly string[] {
     const found = [...saved.nat.chains].filter(isServiceChain);
@@ -266,66 +216,6 @@ export class IptablesCompiler {
     const wanted = new Set<string>();
     for (const unit of this.#units.values()) for (const { name } of unit.keepChains()) wanted.add(name);
     return found.filter((chain) => !wanted.has(chain));
-  }
-
-  #guard(writer: RestoreWriter, saved: SavedState): void {
-    if (!hasLocalhostNodePorts(this.#node, this.family)) return;
-    const { filter } = saved;
-    // Shared with the kubelet: declaring a chain that exists would empty it.
-    if (!filter.chains.has(GUARD_CHAIN)) writer.declare("filter", GUARD_CHAIN);
-    if (filter.rules.get(GUARD_CHAIN)?.includes(GUARD_RULE) !== true)
-      writer.add("filter", [`-A ${GUARD_CHAIN} ${GUARD_RULE}`]);
-    for (const { chain, rule } of guardJumps())
-      if (filter.rules.get(chain)?.includes(rule) !== true) writer.add("filter", [`-I ${chain} 1 ${rule}`]);
-  }
-
-  /** The chains that exist once, whole: a few lines of each unit. `inPlace` names those left out, as `table chain`. */
-  #shared(writer: RestoreWriter, inPlace: ReadonlySet<string> = new Set()): void {
-    const isWritten = (table: Table, chain: string): boolean => !inPlace.has(`${table} ${chain}`);
-    for (const table of ["filter", "nat"] as const)
-      for (const chain of FIXED_CHAINS[table]) if (isWritten(table, chain)) writer.declare(table, chain);
-    const filterParts = FILTER_PARTS.filter(([, chain]) => isWritten("filter", chain));
-    const natParts = NAT_PARTS.filter(([, chain]) => isWritten("nat", chain));
-    const own = (table: Table, rules: readonly string[]): void =>
-      writer.add(
-        table,
-        rules.filter((rule) => isWritten(table, chainOf(rule))),
-      );
-    own("filter", forwardRules(this.#node, this.#features));
-    own("nat", masqueradeRules(this.#node, this.#features));
-    for (const key of this.#sorted()) {
-      const lines = this.#units.get(key)?.shared;
-      if (lines === undefined) continue;
-      for (const [part] of filterParts) writer.add("filter", lines[part], key);
-      for (const [part] of natParts) writer.add("nat", lines[part], key);
-    }
-    own("nat", nodePortJumps(this.#node, this.family));
-  }
-
-  /** Of the chains that exist once, those that hold what they should, as `table chain`. */
-  #sharedInPlace(saved: SavedState): ReadonlySet<string> {
-    const inPlace = new Set<string>();
-    const isThere = (place: "filter" | "nat") =>
-      FIXED_CHAINS[place].some((chain) => saved[place].chains.has(chain));
-    if (!isThere("filter") && !isThere("nat")) return inPlace;
-    const writer = new RestoreWriter();
-    this.#shared(writer);
-    const wanted = new Map<string, string[]>();
-    let table: Table = "filter";
-    for (const line of writer.finish().lines) {
-      if (line.startsWith("*")) table = line === "*nat" ? "nat" : "filter";
-      if (!line.startsWith("-A ")) continue;
-      const key = `${table} ${chainOf(line)}`;
-      const lines = wanted.get(key);
-      if (lines === undefined) wanted.set(key, [line]);
-      else lines.push(line);
-    }
-    for (const place of ["filter", "nat"] as const)
-      for (const name of FIXED_CHAINS[place]) {
-        const key = `${place} ${name}`;
-        if (isInPlace(saved, place, { name, rules: wanted.get(key) ?? [] })) inPlace.add(key);
-      }
-    return inPlace;
   }
 
   #ownChain(writer: RestoreWriter, key: string, chain: OwnChain): void {
@@ -350,6 +240,12 @@ export class IptablesCompiler {
     else this.#units.set(key, unit);
   }
 
+  /** The chains that exist once, as they should be now. */
+  #common(): CommonChains {
+    const units = this.#sorted().flatMap((key) => this.#units.get(key) ?? []);
+    return new CommonChains({ node: this.#node, family: this.family, features: this.#features, units });
+  }
+
   #sorted(): readonly string[] {
     this.#order ??= [...this.#units.keys()].sort();
     return this.#order;
@@ -359,22 +255,6 @@ export class IptablesCompiler {
 /** Endpoints of a unit, as they count for the size of the cluster. */
 function sizeOf(unit: Unit): number {
   return Math.max(unit.cluster.length, unit.local.length);
-}
-
-/** The chain of a line `-A CHAIN …`. */
-function chainOf(line: string): string {
-  const end = line.indexOf(" ", 3);
-  return line.slice(3, end < 0 ? undefined : end);
-}
-
-function isInPlace(saved: SavedState, table: Table, { name, rules }: OwnChain): boolean {
-  const { chains, rules: found } = saved[table];
-  if (!chains.has(name)) return false;
-  const from = `-A ${name} `.length;
-  return sameRules(
-    found.get(name),
-    rules.map((line) => line.slice(from)),
-  );
 }
 
 function equalRules(a: readonly string[] | undefined, b: readonly string[]): boolean {
