@@ -2,7 +2,7 @@
 export const AGENT_HELP = `Usage: nodeplane agent --control-plane HOST:6444 [options]
        nodeplane agent --objects PATH [options]
 
-Programs this node's kernel (nftables or iptables) so that Kubernetes Services reach their endpoints. Runs as root until SIGTERM;
+Programs this node's kernel (nftables, iptables or IPVS) so that Kubernetes Services reach their endpoints. Runs as root until SIGTERM;
 the rules stay when it ends.
 
 Where objects come from (one of the two):
@@ -11,13 +11,15 @@ Where objects come from (one of the two):
 
 Options:
   --config FILE                KubeProxyConfiguration and AgentConfiguration (YAML); flags win over it
-  --proxy-mode MODE            nftables (default) or iptables
+  --write-config-to FILE       write what file, flags and defaults come to, and end
+  --cleanup                    remove what any mode installed, as 'nodeplane cleanup', and end
+  --proxy-mode MODE            nftables (default), iptables or ipvs
   --node-name NAME             this node's name; also --hostname-override (default: the host name)
   --node-ip ADDRESS,…          this node's addresses (default: those of the default route)
   --zone ZONE                  topology zone of this node
   --node-labels K=V,…          labels of the Node object
   --cluster-cidr RANGE,…       the pods' addresses (default 10.244.0.0/16,fd00:10:244::/56)
-  --nodeport-addresses RANGE,… where node ports answer (default: primary; in iptables mode every local address)
+  --nodeport-addresses RANGE,… where node ports answer (default: primary; in iptables and ipvs mode every local address)
   --masquerade-all             masquerade everything sent to cluster addresses
   --manifest-dir DIR           manifests of workloads that run here (default /etc/nodeplane/manifests)
   --state-dir DIR              last known state (default /var/lib/nodeplane/agent)

@@ -28,7 +28,7 @@ export const planCommand: Command = async (args, io) => {
   const { files, rest } = splitArguments(args);
   const [first] = files;
   const loaded = loadSettings([...rest, ...(first === undefined ? [] : ["--objects", first])]);
-  if (loaded.kind === "help") {
+  if (loaded.kind !== "settings") {
     io.out(HELP);
     return 0;
   }

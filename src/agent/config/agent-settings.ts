@@ -1,7 +1,7 @@
 /**
  * Layer agent. What the agent is to do, after file, flags and defaults were put together and judged as a whole.
  */
-import { type Cidr, type IpAddress, parseCidr } from "../../model/ip.ts";
+import type { Cidr, IpAddress } from "../../model/ip.ts";
 import type { IpvsTimeouts } from "../../model/ipvs.ts";
 import { DEFAULT_SCHEDULER } from "../../plan/ipvs/state.ts";
 import { AGENT } from "./agent-fields.ts";
@@ -94,13 +94,17 @@ const SYNC_PERIOD = {
 } as const;
 /** Names of ours for schedulers: see docs/adr/0096. */
 const SCHEDULERS: Readonly<Record<string, string>> = { "": DEFAULT_SCHEDULER, random: "mh" };
-const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).filter((c) => c !== undefined);
 
 /**
  * @param hostName used where no name was configured
  * @throws {NodeplaneError} CONFIG_INVALID when fields contradict each other or ask for what is not built
  */
 export function agentSettings(values: FieldValues, hostName: string): AgentSettings {
+  return { ...nodeSettings(values, hostName), source: source(values) };
+}
+
+/** All but where objects come from: what a configuration says that can be judged without it. @throws as {@link agentSettings} */
+export function nodeSettings(values: FieldValues, hostName: string): Omit<AgentSettings, "source"> {
   const mode = values.get(KUBE_PROXY.mode) || "nftables";
   const isIptables = mode === "iptables";
   const nodeName = (values.get(KUBE_PROXY.hostnameOverride) || hostName).toLowerCase();
@@ -110,7 +114,6 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
   return {
     nodeName,
     mode,
-    source: source(values),
     masqueradeAll: ofMode(values, mode, KUBE_PROXY.masqueradeAll, KUBE_PROXY.nftablesMasqueradeAll),
     masqueradeBit: ofMode(values, mode, KUBE_PROXY.masqueradeBit, KUBE_PROXY.nftablesMasqueradeBit),
     detectLocal: detectLocal(values),
@@ -120,8 +123,8 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
     localhostNodePorts: isIptables && values.get<boolean>(KUBE_PROXY.localhostNodePorts),
     iptablesVariant: values.get(AGENT.iptablesVariant),
     ipvs: ipvs(values),
-    healthz: values.get<BindAddress | undefined>(KUBE_PROXY.healthzBindAddress),
-    metrics: values.get<BindAddress | undefined>(KUBE_PROXY.metricsBindAddress),
+    healthz: listen(values, KUBE_PROXY.healthzBindAddress, "::"),
+    metrics: listen(values, KUBE_PROXY.metricsBindAddress, "::1"),
     bindAddressHardFail: values.get<boolean>(KUBE_PROXY.bindAddressHardFail),
     oomScoreAdj: values.has(KUBE_PROXY.oomScoreAdj) ? values.get<number>(KUBE_PROXY.oomScoreAdj) : undefined,
     conntrack: conntrack(values),
@@ -140,7 +143,19 @@ export function agentSettings(values: FieldValues, hostName: string): AgentSetti
   };
 }
 
-function source(values: FieldValues): Source {
+/** Where a server listens: without a word of its own, in the family of `bindAddress`. */
+function listen(
+  values: FieldValues,
+  field: Field<BindAddress | undefined>,
+  ipv6Host: string,
+): BindAddress | undefined {
+  const found = values.get(field);
+  if (values.has(field) || found === undefined) return found;
+  return values.get<string>(KUBE_PROXY.bindAddress).includes(":") ? { ...found, host: ipv6Host } : found;
+}
+
+/** @throws {NodeplaneError} CONFIG_INVALID when there is none, or more than one */
+export function source(values: FieldValues): Source {
   const path = values.get(AGENT.objects);
   const address = values.get(AGENT.controlPlaneAddress);
   if (path !== "" && address !== "") {
@@ -194,7 +209,7 @@ function detectLocal(values: FieldValues): DetectLocal {
     default:
       return {
         mode: "ClusterCIDR",
-        cidrs: values.get<readonly Cidr[] | undefined>(KUBE_PROXY.clusterCIDR) ?? DEFAULT_POD_CIDRS,
+        cidrs: values.get<readonly Cidr[]>(KUBE_PROXY.clusterCIDR),
       };
   }
 }
@@ -224,13 +239,15 @@ function ipvs(values: FieldValues): IpvsSettings {
 }
 
 function conntrack(values: FieldValues): ConntrackSettings {
+  // The kernel takes whole seconds; none of them would leave its own value.
+  const seconds = (field: Field<number>) => Math.ceil(values.get(field) / 1000);
   return {
     maxPerCore: values.get(KUBE_PROXY.conntrackMaxPerCore),
     min: values.get(KUBE_PROXY.conntrackMin),
-    tcpEstablishedTimeoutSeconds: values.get(KUBE_PROXY.conntrackEstablished) / 1000,
-    tcpCloseWaitTimeoutSeconds: values.get(KUBE_PROXY.conntrackCloseWait) / 1000,
+    tcpEstablishedTimeoutSeconds: seconds(KUBE_PROXY.conntrackEstablished),
+    tcpCloseWaitTimeoutSeconds: seconds(KUBE_PROXY.conntrackCloseWait),
     tcpBeLiberal: values.get<boolean>(KUBE_PROXY.conntrackBeLiberal),
-    udpTimeoutSeconds: values.get(KUBE_PROXY.conntrackUdp) / 1000,
-    udpStreamTimeoutSeconds: values.get(KUBE_PROXY.conntrackUdpStream) / 1000,
+    udpTimeoutSeconds: seconds(KUBE_PROXY.conntrackUdp),
+    udpStreamTimeoutSeconds: seconds(KUBE_PROXY.conntrackUdpStream),
   };
 }

@@ -84,7 +84,29 @@ export function duration(minMs: number): FieldType<number> {
       return ms !== undefined && ms >= minMs ? yes(ms) : NO;
     },
     fromText: (flag) => flag,
+    toDocument: formatDuration,
   };
+}
+
+/** As Go's Duration prints it, but for parts that are zero: `1h30m`, `500ms`, `0s`. */
+function formatDuration(milliseconds: number): string {
+  let rest = Math.round(milliseconds * 1e6) / 1e6;
+  let printed = "";
+  for (const [unit, size] of [
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1000],
+  ] as const) {
+    const count = Math.floor(rest / size);
+    rest -= count * size;
+    if (count > 0) printed += `${count}${unit}`;
+  }
+  if (rest > 0) printed += rest >= 0.001 ? `${Number(rest.toFixed(6))}ms` : `${Math.round(rest * 1e6)}ns`;
+  return printed === "" ? "0s" : printed;
+}
+
+function formatCidr({ address, prefixBits }: Cidr): string {
+  return `${address}/${prefixBits}`;
 }
 
 export function oneOf<const T extends string>(...values: readonly T[]): FieldType<T> {
@@ -102,7 +124,11 @@ function splitList(flag: string): readonly string[] {
   return flag === "" ? [] : flag.split(",").map((part) => part.trim());
 }
 
-function list<T>(allowed: string, item: (text: string) => T | undefined): FieldType<readonly T[]> {
+function list<T>(
+  allowed: string,
+  item: (text: string) => T | undefined,
+  print: (item: T) => string,
+): FieldType<readonly T[]> {
   return {
     allowed,
     check: (value) => {
@@ -117,17 +143,23 @@ function list<T>(allowed: string, item: (text: string) => T | undefined): FieldT
       return yes(items);
     },
     fromText: splitList,
+    toDocument: (items) => items.map(print),
   };
 }
 
-export const cidrs = list<Cidr>("a list of ranges such as 192.168.0.0/24 or fd00::/64", parseCidr);
-export const addresses = list<IpAddress>("a list of IP addresses", parseIp);
+export const cidrs = list<Cidr>(
+  "a list of ranges such as 192.168.0.0/24 or fd00::/64",
+  parseCidr,
+  formatCidr,
+);
+export const addresses = list<IpAddress>("a list of IP addresses", parseIp, String);
 
 /** `primary` alone, or ranges. */
 export const nodePortAddresses: FieldType<readonly (Cidr | "primary")[]> = (() => {
   const type = list<Cidr | "primary">(
     'a list of ranges such as 192.168.0.0/24, or the single word "primary"',
     (part) => (part === "primary" ? part : parseCidr(part)),
+    (item) => (item === "primary" ? item : formatCidr(item)),
   );
   return {
     ...type,
@@ -149,6 +181,7 @@ export const cidrPair: FieldType<readonly Cidr[]> = {
     return good.length === ranges.length && families.size === good.length ? yes(good) : NO;
   },
   fromText: (flag) => flag,
+  toDocument: (ranges) => ranges.map(formatCidr).join(","),
 };
 
 export const ipOrEmpty: FieldType<IpAddress | ""> = {
@@ -177,6 +210,10 @@ export function bindAddress(defaultPort: number): FieldType<BindAddress | undefi
       return yes(port === 0 ? undefined : { host, port });
     },
     fromText: (flag) => flag,
+    toDocument: (bind) => {
+      const { host, port } = bind ?? { host: "0.0.0.0", port: 0 };
+      return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    },
   };
 }
 

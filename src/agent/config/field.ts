@@ -15,6 +15,8 @@ export interface FieldType<T> {
   readonly check: (value: unknown) => Checked<T>;
   /** Turns a flag's text into what a document would hold; {@link check} judges it. */
   readonly fromText: (text: string) => unknown;
+  /** What a document says for this value: {@link check} takes it again. Absent where that is the value itself. */
+  toDocument?(value: T): unknown;
 }
 
 export interface Field<T> {

@@ -2,6 +2,7 @@
  * Layer agent. Every field of KubeProxyConfiguration v1alpha1, with kube-proxy's flag and default, and what nodeplane
  * makes of it. Source: facts of kube-proxy 1.33; `docs/configuration.md` is kept equal by a test.
  */
+import { parseCidr } from "../../model/ip.ts";
 import type { Field } from "./field.ts";
 import {
   anything,
@@ -21,7 +22,12 @@ import {
 
 const API_CLIENT = "the agent is fed by the node stream or by files, not by an API client";
 const WINDOWS = "Windows only";
+const DEFAULT_POD_CIDRS = ["10.244.0.0/16", "fd00:10:244::/56"].map(parseCidr).filter((c) => c !== undefined);
 const NAME = /^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$/i;
+
+/** It binds nothing; a configuration of an IPv6 node says so with it. */
+const bindAddressNote =
+  "`::` or another IPv6 address: health and metrics listen on `[::]` and `[::1]` unless they say otherwise; binds nothing else";
 
 /** Fields that nodeplane acts on. */
 export const KUBE_PROXY = {
@@ -41,6 +47,14 @@ export const KUBE_PROXY = {
     fallbackText: '""',
     note: "the node's name; empty is the host name in lower case",
   },
+  bindAddress: {
+    path: "bindAddress",
+    flag: "bind-address",
+    type: ipOrEmpty,
+    fallback: "",
+    fallbackText: '""',
+    note: bindAddressNote,
+  },
   bindAddressHardFail: {
     path: "bindAddressHardFail",
     flag: "bind-address-hard-fail",
@@ -56,7 +70,7 @@ export const KUBE_PROXY = {
     fallback: { host: "0.0.0.0", port: 10_256 },
     zeroIsDefault: true,
     fallbackText: "0.0.0.0:10256",
-    note: "`/healthz`, `/livez`, `/readyz`; empty in a file is the default, as a flag it is off",
+    note: "`/healthz`, `/livez`, `/readyz`; `[::]:10256` with an IPv6 bindAddress; empty in a file is the default, as a flag it is off",
   },
   metricsBindAddress: {
     path: "metricsBindAddress",
@@ -65,7 +79,7 @@ export const KUBE_PROXY = {
     fallback: { host: "127.0.0.1", port: 10_249 },
     zeroIsDefault: true,
     fallbackText: "127.0.0.1:10249",
-    note: "`/metrics`, `/proxyMode`, `/configz`; empty in a file is the default, as a flag it is off",
+    note: "`/metrics`, `/proxyMode`, `/configz`; `[::1]:10249` with an IPv6 bindAddress; empty in a file is the default, as a flag it is off",
   },
   nftablesMasqueradeBit: {
     path: "nftables.masqueradeBit",
@@ -88,10 +102,11 @@ export const KUBE_PROXY = {
     type: bool,
     fallback: false,
     fallbackText: "false",
-    note: "masquerade everything sent to a cluster address",
+    note: "masquerade everything sent to a cluster address; the flag is for every mode",
   },
   masqueradeAll: {
     path: "iptables.masqueradeAll",
+    flag: "masquerade-all",
     type: bool,
     fallback: false,
     fallbackText: "false",
@@ -120,8 +135,9 @@ export const KUBE_PROXY = {
     flag: "iptables-min-sync-period",
     type: duration(0),
     fallback: 1_000,
+    zeroIsDefault: true,
     fallbackText: "1s",
-    note: "iptables mode: least time between two syncs; 0 is at once",
+    note: "iptables mode: least time between two syncs; 0 in a file is the default, as a flag it is at once",
   },
   ipvsSyncPeriod: {
     path: "ipvs.syncPeriod",
@@ -219,7 +235,7 @@ export const KUBE_PROXY = {
     path: "clusterCIDR",
     flag: "cluster-cidr",
     type: cidrPair,
-    fallback: undefined,
+    fallback: DEFAULT_POD_CIDRS,
     fallbackText: "10.244.0.0/16,fd00:10:244::/56",
     note: "the pods' range with detectLocalMode ClusterCIDR; an empty text is no range: nothing is local",
   },
@@ -316,12 +332,6 @@ function ignored<T>(
 
 /** Fields that are checked and then left alone. */
 const IGNORED: readonly Field<unknown>[] = [
-  ignored(
-    "bindAddress",
-    "bind-address",
-    ipOrEmpty,
-    "it binds nothing; node addresses come from the node itself",
-  ),
   ignored("enableProfiling", "profiling", bool, "no profiling handlers are served"),
   ignored("showHiddenMetricsForVersion", "show-hidden-metrics-for-version", text(), "no metric is hidden"),
   ignored("configSyncPeriod", "config-sync-period", duration(1), API_CLIENT),

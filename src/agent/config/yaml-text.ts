@@ -1,5 +1,5 @@
 /** Layer agent. YAML text to plain values, for configuration and manifests: bounded, keys once, errors in one line. */
-import { parseAllDocuments } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 
 /** Enough for anchors in a hand-written file, too few to blow one up. */
 const MAX_ALIASES = 20;
@@ -20,6 +20,11 @@ export function parseYaml(text: string): readonly unknown[] {
       throw new Error(oneLine((error as Error).message), { cause: error });
     }
   });
+}
+
+/** @returns one text of all documents */
+export function formatYaml(documents: readonly unknown[]): string {
+  return documents.map((document) => stringify(document, { aliasDuplicateObjects: false })).join("---\n");
 }
 
 function oneLine(message: string): string {

@@ -5,7 +5,7 @@ import type { AgentMetrics } from "./agent-metrics.ts";
 export interface MetricsReplyContext {
   readonly metrics: AgentMetrics;
   readonly mode: string;
-  /** The configuration in force, as plain values. */
+  /** The configuration in force, by API group, as plain values. */
   readonly configuration: unknown;
 }
 
@@ -17,7 +17,7 @@ export async function metricsReply(url: URL, context: MetricsReplyContext): Prom
     case "/proxyMode":
       return { status: 200, contentType: "text/plain; charset=utf-8", body: context.mode };
     case "/configz": {
-      const body = JSON.stringify({ "kubeproxy.config.k8s.io": context.configuration }, undefined, 2);
+      const body = JSON.stringify(context.configuration, undefined, 2);
       return { status: 200, contentType: "application/json", body: `${body}\n` };
     }
     default:

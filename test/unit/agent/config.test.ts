@@ -4,7 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AGENT_FIELDS } from "../../../src/agent/config/agent-fields.ts";
-import { agentSettings } from "../../../src/agent/config/agent-settings.ts";
+import { agentSettings, nodeSettings } from "../../../src/agent/config/agent-settings.ts";
+import { configDocuments, formatDocuments } from "../../../src/agent/config/config-documents.ts";
 import { type Field, FieldValues } from "../../../src/agent/config/field.ts";
 import { parseDurationMs } from "../../../src/agent/config/field-types.ts";
 import { parseFlags } from "../../../src/agent/config/flags.ts";
@@ -138,6 +139,47 @@ winkernel: {enableDSR: false, forwardHealthCheckVip: false, networkName: "", roo
     },
   },
   {
+    name: "--masquerade-all in a mode whose own field says no",
+    yaml: `${PROXY}mode: iptables\niptables: {masqueradeAll: false}\n`,
+    args: ["--objects=/o", "--masquerade-all"],
+    want: { masqueradeAll: true },
+  },
+  {
+    name: "a marshalled zero as the default of iptables.minSyncPeriod",
+    yaml: `${PROXY}mode: iptables\niptables: {minSyncPeriod: 0s}\n`,
+    want: { minSyncPeriodMs: 1000 },
+  },
+  {
+    name: "a zero flag literally",
+    args: ["--objects=/o", "--iptables-min-sync-period=0s"],
+    want: { minSyncPeriodMs: 0 },
+  },
+  {
+    name: "timeouts of connection tracking in whole seconds",
+    args: ["--objects=/o", "--conntrack-udp-timeout=1500ms", "--conntrack-tcp-timeout-established=0s"],
+    want: {
+      conntrack: {
+        maxPerCore: 32_768,
+        min: 131_072,
+        tcpEstablishedTimeoutSeconds: 0,
+        tcpCloseWaitTimeoutSeconds: 3600,
+        tcpBeLiberal: false,
+        udpTimeoutSeconds: 2,
+        udpStreamTimeoutSeconds: 0,
+      },
+    },
+  },
+  {
+    name: "an IPv6 bindAddress for the servers that say nothing themselves",
+    yaml: `${PROXY}bindAddress: "::"\nhealthzBindAddress: ""\n`,
+    want: { healthz: { host: "::", port: 10_256 }, metrics: { host: "::1", port: 10_249 } },
+  },
+  {
+    name: "kube-proxy's flags of logging",
+    args: ["--objects=/o", "-v=4", "--vmodule=a=1", "--logging-format", "json", "--log-flush-frequency=5s"],
+    want: { logLevel: "info" },
+  },
+  {
     name: "labels as a flag",
     args: ["--objects=/o", "--node-labels=a/b=c,d="],
     want: { nodeLabels: { "a/b": "c", d: "" } },
@@ -207,6 +249,7 @@ const refused: readonly { name: string; yaml?: string; args?: readonly string[];
     want: /--proxy-mode: "ebpf" is not allowed; allowed: "", nftables/,
   },
   { name: "unknown flag", args: ["--frobnicate"], want: /--frobnicate: unknown flag/ },
+  { name: "kube-proxy's --init-only", args: ["--init-only"], want: /--init-only: is not offered: the agent/ },
   { name: "flag without value", args: ["--objects"], want: /--objects: needs a value/ },
   { name: "word that is no flag", args: ["objects"], want: /"objects": not a flag/ },
   { name: "no source", args: [], want: /say where objects come from/ },
@@ -263,12 +306,13 @@ test("parseDurationMs() reads durations as Go writes them", () => {
   for (const [text, want] of rows) assert.equal(parseDurationMs(text), want, text);
 });
 
-test("no two fields have one path or one flag", () => {
+test("no two fields have one path, and one flag sets two fields only where modes have a field each", () => {
   const fields = [...KUBE_PROXY_FIELDS, ...AGENT_FIELDS];
   const paths = fields.map((field) => field.path);
   const flags = fields.map((field) => field.flag).filter((flag) => flag !== undefined);
   assert.equal(new Set(paths).size, paths.length);
-  assert.equal(new Set(flags).size, flags.length);
+  const twice = flags.filter((flag, i) => flags.indexOf(flag) < i);
+  assert.deepEqual(twice, ["masquerade-all"]);
 });
 
 function formatTable(fields: readonly Field<unknown>[]): string {
@@ -307,6 +351,59 @@ test("every field of KubeProxyConfiguration is known, and no other", () => {
     names.split(/\s+/).map((name) => (parent === "" ? name : `${parent}.${name}`)),
   );
   assert.deepEqual(KUBE_PROXY_FIELDS.map(({ path }) => path).toSorted(), fields.toSorted());
+});
+
+const rewritten: readonly { name: string; yaml?: string; args?: readonly string[] }[] = [
+  { name: "defaults" },
+  { name: "iptables mode with nothing else", args: ["--proxy-mode=iptables"] },
+  {
+    name: "ipvs mode, all kinds of values",
+    yaml: `${PROXY}mode: ipvs
+bindAddress: "::"
+ipvs: {scheduler: random, excludeCIDRs: [10.0.0.0/8, "fd00::/64"], udpTimeout: 1h1m1.5s}
+iptables: {masqueradeBit: 3, masqueradeAll: true}
+oomScoreAdj: -5
+clusterCIDR: ""
+featureGates: {A: true}
+logging: {verbosity: 3}
+---
+${AGENT}nodeAddresses: [192.0.2.1, "2001:db8::1"]
+nodeLabels: {a/b: "true"}
+manifestDir: ""
+controlPlane: {address: "c:1"}
+`,
+  },
+  {
+    name: "servers off, ranges of node ports",
+    args: [
+      "--healthz-bind-address=",
+      "--metrics-bind-address=[fd00::1]:1",
+      "--nodeport-addresses=10.0.0.0/8",
+    ],
+  },
+];
+
+for (const { name, yaml = "", args = [] } of rewritten) {
+  test(`what --write-config-to writes means the same when it is read: ${name}`, () => {
+    const values = new FieldValues();
+    readDocuments("f.yaml", yaml, values);
+    parseFlags(args).apply(values);
+    const before = nodeSettings(values, "h");
+    const text = formatDocuments(configDocuments(values, before));
+    const again = new FieldValues();
+    readDocuments("written.yaml", text, again);
+    assert.deepEqual(nodeSettings(again, "h"), before);
+    assert.equal(formatDocuments(configDocuments(again, before)), text);
+    for (const [path, value] of values.entries())
+      assert.deepEqual(new Map(again.entries()).get(path), value, path);
+  });
+}
+
+test("flags that ask for something else than running", () => {
+  assert.equal(parseFlags(["--cleanup"]).instead, "cleanup");
+  assert.equal(parseFlags(["--cleanup=false"]).instead, undefined);
+  assert.equal(parseFlags(["--version"]).instead, "version");
+  assert.equal(parseFlags(["--write-config-to", "/f"]).writeTo, "/f");
 });
 
 test("docs/configuration.md holds the tables of fields (RECORD=1 rewrites them)", () => {

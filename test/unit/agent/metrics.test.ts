@@ -152,7 +152,7 @@ test("the metrics address answers /proxyMode and /configz", async () => {
   const context = {
     metrics: new AgentMetrics([], () => SNAPSHOT),
     mode: "nftables",
-    configuration: { mode: "" },
+    configuration: { "kubeproxy.config.k8s.io": { mode: "" } },
   };
   const ask = async (path: string) => await metricsReply(new URL(path, "http://h"), context);
   assert.equal((await ask("/proxyMode")).body, "nftables");
