@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds on a clock that never jumps: for how long something takes or waits. */
+  monotonicMs(): number;
   /** Calls back once after `ms`; the function returned cancels. */
   after(ms: number, callback: () => void): () => void;
 }
@@ -9,6 +11,7 @@ export interface Clock {
 /** The machine's clock. Timers do not keep the process alive: the daemon's own wait does. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonicMs: () => performance.now(),
   after: (ms, callback) => {
     const timer = setTimeout(callback, ms);
     timer.unref();

@@ -84,7 +84,7 @@ export class Programming {
     this.#flows = new FlowReconciler({
       driver: host.conntrack,
       view: flowView,
-      clock: { monotonicMs: () => performance.now(), after: (ms, callback) => clock.after(ms, callback) },
+      clock: { monotonicMs: () => clock.monotonicMs(), after: (ms, callback) => clock.after(ms, callback) },
       log: (level, message, fields) => log[level](fields, message),
       resetTcp: settings.resetVanishedTcp,
       onLook: (look) => options.metrics().conntrackLook(look),
@@ -188,7 +188,8 @@ export class Programming {
     this.#syncs = status.syncs.count;
     this.#fullSyncs = fullSyncs;
     for (const changedAtMs of this.#tap.changedUpTo(programmed.revision)) {
-      if (changedAtMs >= this.#startedAtMs) metrics().programmingLatency((nowMs - changedAtMs) / 1000);
+      if (changedAtMs >= this.#startedAtMs)
+        metrics().programmingLatency(Math.max(0, nowMs - changedAtMs) / 1000);
     }
     source.feed.acknowledge(programmed);
     if (this.#isAnnounced || !status.programmed) return;

@@ -14,12 +14,17 @@ import { nodeConfig } from "./objects.ts";
 /** Time that moves when a test says so. */
 export class TestClock implements ReconcileClock {
   #nowMs = 1_000_000;
+  #jumpedMs = 0;
   readonly #timers = new Set<{ atMs: number; callback: () => void }>();
   now(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#jumpedMs;
   }
   monotonicMs(): number {
     return this.#nowMs;
+  }
+  /** Somebody sets the machine's clock; no time passes. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
   }
   after(delayMs: number, callback: () => void): () => void {
     const timer = { atMs: this.#nowMs + delayMs, callback };

@@ -12,7 +12,7 @@ const DELETION_TAINT = "ToBeDeletedByClusterAutoscaler";
 /** What health is judged by; the reconciler keeps it. */
 export type ProgrammingState = Pick<
   ReconcilerStatus,
-  "programmed" | "revision" | "receivedRevision" | "pendingSinceMs" | "programmedAtMs"
+  "programmed" | "revision" | "receivedRevision" | "pendingForMs" | "programmedAtMs"
 >;
 
 export interface ReadyCheck {
@@ -44,8 +44,7 @@ export class AgentHealth {
   }
 
   get isHealthy(): boolean {
-    const since = this.#options.state().pendingSinceMs;
-    return since === undefined || this.#options.clock.now() - since < this.#options.timeoutMs;
+    return (this.#options.state().pendingForMs ?? 0) < this.#options.timeoutMs;
   }
 
   get isEligible(): boolean {

@@ -40,7 +40,7 @@ export class NodeRegistration {
   #events: ApiObject[] = [];
   #isWaiting = false;
   #isRunning = false;
-  #startedAtMs = 0;
+  #startedMs = 0;
   #state: NodeState | undefined;
 
   constructor(options: NodeRegistrationOptions) {
@@ -50,7 +50,7 @@ export class NodeRegistration {
   start(): void {
     const { clock, settings, reporter } = this.#options;
     this.#isRunning = true;
-    this.#startedAtMs = clock.now();
+    this.#startedMs = clock.monotonicMs();
     this.#cancels.push(clock.after(PATIENCE_MS, () => this.changed()));
     reporter.heartbeat();
     this.#cancels.push(every(clock, settings.heartbeatPeriodMs, () => reporter.heartbeat()));
@@ -98,7 +98,7 @@ export class NodeRegistration {
 
   #isEarly(): boolean {
     const { readiness, clock } = this.#options;
-    return !readiness().isReady && clock.now() - this.#startedAtMs < PATIENCE_MS;
+    return !readiness().isReady && clock.monotonicMs() - this.#startedMs < PATIENCE_MS;
   }
 
   #nodeState(): NodeState {
@@ -107,7 +107,7 @@ export class NodeRegistration {
     const before = this.#state;
     const isSame = before?.isReady === isReady;
     // The time of the look changes the object: it is renewed only now and then.
-    const isFresh = isSame && nowMs - before.checkedAtMs < RENEW_MS;
+    const isFresh = isSame && Math.abs(nowMs - before.checkedAtMs) < RENEW_MS;
     const sinceMs = isSame ? before.sinceMs : nowMs;
     this.#state = { isReady, message, sinceMs, checkedAtMs: isFresh ? before.checkedAtMs : nowMs };
     return this.#state;

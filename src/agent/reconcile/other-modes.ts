@@ -51,7 +51,8 @@ export async function removeOtherModes(options: OtherModesOptions): Promise<void
       if (await cleanupIptables(driver)) log.info({ family, variant }, "removed the chains of iptables mode");
     }
     if (settings.mode !== "iptables") host.removeCounters?.();
-    if (settings.mode !== "ipvs") await removeIpvs(options, options.clock.now() + settings.ipvs.drainLimitMs);
+    if (settings.mode !== "ipvs")
+      await removeIpvs(options, options.clock.monotonicMs() + settings.ipvs.drainLimitMs);
   } catch (error) {
     log.warn({ error: (error as Error).message }, "cannot remove what another mode left");
   }
@@ -63,7 +64,7 @@ async function removeIpvs(options: OtherModesOptions, untilMs: number): Promise<
   const ipvs = host.openIpvs?.();
   if (ipvs === undefined) return;
   try {
-    const { had, busy } = await cleanupIpvs(ipvs, clock.now() < untilMs);
+    const { had, busy } = await cleanupIpvs(ipvs, clock.monotonicMs() < untilMs);
     if (busy > 0) {
       log.info({ virtualServers: busy }, "virtual servers of ipvs mode stay until their connections end");
       clock.after(DRAIN_MS, () => void removeIpvs(options, untilMs));

@@ -69,6 +69,8 @@ export interface ReconcilerStatus {
   readonly programmedAtMs?: number;
   /** Milliseconds since the epoch: since when something has been waiting to be written; absent when nothing is. */
   readonly pendingSinceMs?: number;
+  /** Milliseconds that it has been waiting, whatever was done to the machine's clock meanwhile. */
+  readonly pendingForMs?: number;
   readonly origin?: "live" | "persisted";
   readonly services: number;
   readonly endpointSlices: number;

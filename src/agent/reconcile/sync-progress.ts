@@ -10,6 +10,7 @@ type ProgressStatus = Pick<
   | "receivedRevision"
   | "programmedAtMs"
   | "pendingSinceMs"
+  | "pendingForMs"
   | "origin"
   | "lastError"
   | "syncs"
@@ -107,6 +108,7 @@ export class SyncProgress {
           }),
       ...(this.#received === undefined ? {} : { receivedRevision: String(this.#received.revision) }),
       ...(this.#pendingSinceMs === undefined ? {} : { pendingSinceMs: this.#pendingSinceMs }),
+      ...(this.#startedMs === undefined ? {} : { pendingForMs: this.#clock.monotonicMs() - this.#startedMs }),
       ...(this.#lastError === undefined ? {} : { lastError: this.#lastError }),
       syncs: { count: this.#count, secondsSum: this.#secondsSum, lastSeconds: this.#lastSeconds },
     };

@@ -70,7 +70,7 @@ function programmedText({ programmed }: AgentStatus, nowMs: number): string {
     endpoints,
     revision = "?",
     programmedAtMs,
-    pendingSinceMs,
+    pendingForMs,
     origin,
     mode,
   } = programmed;
@@ -78,7 +78,7 @@ function programmedText({ programmed }: AgentStatus, nowMs: number): string {
     programmedAtMs === undefined
       ? ""
       : ` since ${new Date(programmedAtMs).toISOString()} (${ago(nowMs - programmedAtMs)})`;
-  const waiting = pendingSinceMs === undefined ? "" : `; changes wait for ${ago(nowMs - pendingSinceMs)}`;
+  const waiting = pendingForMs === undefined ? "" : `; changes wait for ${ago(pendingForMs)}`;
   const from = origin === "persisted" ? ", from the state kept on disk" : "";
   return `${mode}, revision ${revision}${since}${from}: ${services} services, ${endpointSlices} slices, ${endpoints} endpoints${waiting}`;
 }

@@ -40,12 +40,12 @@ export class ProbeLoop {
 
   async #once(): Promise<void> {
     const { spec, clock, probe, onProbe } = this.#options;
-    const startedAtMs = clock.now();
+    const startedMs = clock.monotonicMs();
     const seen = await probe(spec, this.#abort.signal);
     if (this.#abort.signal.aborted) return;
     const before = this.#state;
     this.#state = afterProbe(before, spec, seen);
-    const waitMs = Math.max(0, startedAtMs + spec.periodSeconds * 1000 - clock.now());
+    const waitMs = Math.max(0, startedMs + spec.periodSeconds * 1000 - clock.monotonicMs());
     this.#cancel = clock.after(waitMs, () => void this.#once());
     onProbe(this.#state, before);
   }

@@ -93,12 +93,14 @@ export class ProbedContainer {
     const spec = probes[type];
     if (spec === undefined) return;
     // What was known before is asked again at once.
-    const dueAtMs = known === undefined ? startedAtMs + spec.initialDelaySeconds * 1000 : 0;
+    const wholeMs = known === undefined ? spec.initialDelaySeconds * 1000 : 0;
+    const leftMs = startedAtMs + wholeMs - clock.now();
     const loop = new ProbeLoop({
       spec,
       clock,
       initial,
-      delayMs: Math.max(0, dueAtMs - clock.now()),
+      // Never more than the whole of it: somebody may have set the clock back.
+      delayMs: Math.min(wholeMs, Math.max(0, leftMs)),
       probe: run,
       onProbe: (after, before) => this.#probed({ type, after, before }),
     });

@@ -52,6 +52,7 @@ export class Workload {
   #startedAtMs: number;
   #restarts: number;
   #backoffMs = 0;
+  /** On the clock that never jumps. */
   #restartedAtMs = 0;
   #isRestarting = false;
   #isStopped = false;
@@ -155,7 +156,7 @@ export class Workload {
     const { clock, runtime, manifest, onEvent, onChange } = this.#options;
     this.#lastDeath = why;
     if (this.#isRestarting || manifest.unit === undefined) return;
-    const quietMs = clock.now() - this.#restartedAtMs;
+    const quietMs = clock.monotonicMs() - this.#restartedAtMs;
     if (quietMs < this.#backoffMs) return;
     this.#isRestarting = true;
     this.#backoffMs =
@@ -165,7 +166,7 @@ export class Workload {
     onEvent({ type: "Normal", reason: "Killing", message: `${why}; restarting ${manifest.unit}` });
     const outcome = await runtime.restart(manifest);
     this.#isRestarting = false;
-    this.#restartedAtMs = clock.now();
+    this.#restartedAtMs = clock.monotonicMs();
     if (this.#isStopped) return;
     if (outcome.kind === "failed")
       onEvent({ type: "Warning", reason: "RestartFailed", message: outcome.message });

@@ -9,13 +9,23 @@ interface Timer {
 export class FakeClock implements Clock {
   #nowMs: number;
   #timers: Timer[] = [];
+  #jumpedMs = 0;
 
   constructor(nowMs = 1_700_000_000_000) {
     this.#nowMs = nowMs;
   }
 
   now(): number {
+    return this.#nowMs + this.#jumpedMs;
+  }
+
+  monotonicMs(): number {
     return this.#nowMs;
+  }
+
+  /** Somebody sets the machine's clock; no time passes. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
   }
 
   after(ms: number, callback: () => void): () => void {

@@ -77,7 +77,7 @@ const rows: readonly {
 for (const row of rows) {
   test(`health: ${row.name}`, () => {
     const clock = new FakeClock();
-    const waiting = row.waitsMs === undefined ? {} : { pendingSinceMs: clock.now() - row.waitsMs };
+    const waiting = row.waitsMs === undefined ? {} : { pendingForMs: row.waitsMs };
     const health = new AgentHealth({ clock, timeoutMs: 60_000, state: () => ({ ...row.state, ...waiting }) });
     health.setNode(row.node);
     const counted: string[] = [];

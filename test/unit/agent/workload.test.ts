@@ -226,3 +226,26 @@ test("a stopped workload asks no more", async () => {
   await clock.advance(10_000);
   assert.deepEqual(asked, []);
 });
+
+test("initial delay, period and restart are the same when somebody sets the clock back", async () => {
+  const { clock, asked, restarts, sees } = rig(
+    {
+      startup: { initialDelaySeconds: 3, periodSeconds: 2, failureThreshold: 1 },
+      liveness: { initialDelaySeconds: 5, periodSeconds: 2, failureThreshold: 1 },
+    },
+    { unit: "u.service" },
+  );
+  await clock.advance(2_000);
+  clock.jump(-3_600_000);
+  await clock.advance(1_000);
+  assert.deepEqual(asked, ["startup 10.0.0.9"]);
+  await clock.advance(5_000);
+  assert.deepEqual(asked.slice(1, 2), ["liveness 10.0.0.9"]);
+  clock.jump(-3_600_000);
+  sees.liveness = BAD;
+  await clock.advance(2_000);
+  assert.deepEqual(restarts, ["u.service"]);
+  clock.jump(-3_600_000);
+  await clock.advance(60_000);
+  assert.ok(restarts.length > 1, "and another one");
+});

@@ -124,6 +124,24 @@ suite("reconciler", () => {
     assert.equal(world.reconciler.status().pendingSinceMs, undefined);
   });
 
+  test("how long a change has been waiting is not what the machine's clock says", async () => {
+    const { world, ip } = pickyWorld();
+    await world.snapshot(unit(1));
+    ip.isBroken = true;
+    await world.feed(unit(2));
+    const waited = world.reconciler.status().pendingForMs ?? -1;
+    for (const jumpMs of [3_600_000, -7_200_000]) {
+      world.clock.jump(jumpMs);
+      assert.equal(world.reconciler.status().pendingForMs, waited);
+    }
+    world.clock.advance(90_000);
+    assert.equal(world.reconciler.status().pendingForMs, waited + 90_000);
+    ip.isBroken = false;
+    world.clock.advance(30_000);
+    await world.settle();
+    assert.equal(world.reconciler.status().pendingForMs, undefined);
+  });
+
   test("a table that somebody else keeps is pending until it is ours again, without any change", async () => {
     const { world, ip, kernel } = pickyWorld();
     await world.snapshot(unit(1));
