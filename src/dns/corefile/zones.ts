@@ -79,7 +79,8 @@ export function parseServerKey(text: string, defaultPort: number): ParsedKey {
     rest = rest.slice(0, -portMatch[0].length);
   }
   const zones = expandZone(rest === "" ? "." : rest);
-  if (zones === undefined || rest.includes(":")) {
+  // Only a range of IPv6 has colons.
+  if (zones === undefined || (rest.includes(":") && !rest.includes("/"))) {
     return { kind: "bad", reason: `"${text}" is no server key; allowed: [dns|tls|https://]ZONE[:PORT]` };
   }
   return { kind: "keys", keys: zones.map((zone) => ({ scheme, zone, port })) };

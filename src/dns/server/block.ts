@@ -48,10 +48,17 @@ export class ZoneTable {
 
   /**
    * Candidates with the longest zone that holds the name, then those of the zones above it.
-   * A question for DS belongs to the parent's zone (RFC 4035 section 3.1.4.1).
+   * A question for DS belongs to the parent's zone; where only the child is served, it says what it knows (RFC 4035
+   * section 3.1.4.1).
    */
   find(lowerName: string, type: number, accepts: (block: Block, zone: string) => boolean): Block | undefined {
-    let name = type === TYPE.DS && lowerName !== "." ? parentName(lowerName) : lowerName;
+    const isAbove = type === TYPE.DS && lowerName !== ".";
+    const above = isAbove ? this.#findFrom(parentName(lowerName), accepts) : undefined;
+    return above ?? this.#findFrom(lowerName, accepts);
+  }
+
+  #findFrom(start: string, accepts: (block: Block, zone: string) => boolean): Block | undefined {
+    let name = start;
     for (;;) {
       for (const block of this.#zones.get(name) ?? []) if (accepts(block, name)) return block;
       if (name === ".") return undefined;

@@ -185,6 +185,15 @@ test("server keys", () => {
     kind: "keys",
     keys: [{ scheme: "tls", zone: "example.org.", port: 853 }],
   });
+  assert.deepEqual(key("2001:db8::/32:5300"), {
+    kind: "keys",
+    keys: [{ scheme: "dns", zone: "8.b.d.0.1.0.0.2.ip6.arpa.", port: 5300 }],
+  });
+  assert.deepEqual(key("fd00::/7"), {
+    kind: "keys",
+    keys: ["c.f.ip6.arpa.", "d.f.ip6.arpa."].map((zone) => ({ scheme: "dns", zone, port: 1053 })),
+  });
+  assert.equal(key("2001:db8::").kind, "bad");
   assert.equal(key("quic://.").kind, "bad");
   assert.equal(key("a:99999").kind, "bad");
 });

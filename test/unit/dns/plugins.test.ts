@@ -37,6 +37,20 @@ test("hosts: addresses, PTR, empty types, one-label wildcards, unknown names go 
   assert.deepEqual([mx.rcode, mx.answers.length, mx.authoritative], [0, 0, true]);
 });
 
+test("hosts: reverse names need no zone of their own and no fallthrough", async () => {
+  const lines = "192.0.2.1 a.test\n 192.0.2.2 b.other";
+  const { ask } = testResolver(`.:53 {\n hosts /nowhere test {\n ${lines}\n }\n whoami\n}`);
+  assert.deepEqual(data(await ask("1.2.0.192.in-addr.arpa.", "PTR")), ["a.test."]);
+  assert.equal(
+    (await ask("2.2.0.192.in-addr.arpa.", "PTR")).additionals.length,
+    2,
+    "not of the zone: goes on",
+  );
+  const all = testResolver(`.:53 {\n hosts /nowhere {\n ${lines}\n }\n whoami\n}`);
+  assert.equal((await all.ask("9.2.0.192.in-addr.arpa.", "PTR")).additionals.length, 2, "unknown: goes on");
+  assert.equal((await all.ask("none.test.")).rcode, RCODE.SERVFAIL);
+});
+
 test("acl: the first line that fits decides; drop is silence", async () => {
   const { send } = testResolver(`.:53 {
     acl {

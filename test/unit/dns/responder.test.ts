@@ -56,6 +56,7 @@ test("the longest zone wins; DS belongs to the block above", async () => {
   assert.equal((await blocks.ask("x.sub.example.")).rcode, RCODE.NOERROR);
   assert.equal((await blocks.ask("sub.example.", "DS")).rcode, RCODE.SERVFAIL);
   assert.equal((await blocks.ask("xsub.example.")).rcode, RCODE.SERVFAIL);
+  assert.equal((await blocks.ask("example.", "DS")).rcode, RCODE.SERVFAIL, "nobody above: its own block");
 });
 
 test("the spelling of the question comes back", async () => {

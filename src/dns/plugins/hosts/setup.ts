@@ -103,7 +103,9 @@ class HostsPlugin implements Plugin {
 
   handle(query: DnsQuery): Outcome {
     const { zones, passesOtherTypes } = this.#options;
-    if (query.class !== CLASS.IN || longestZone(query.lowerName, zones) === undefined) return NEXT;
+    if (query.class !== CLASS.IN) return NEXT;
+    if (query.type === TYPE.PTR) return this.#reverse(query);
+    if (longestZone(query.lowerName, zones) === undefined) return NEXT;
     const answers = this.#find(query);
     if (answers !== undefined) {
       const isOther = query.type !== TYPE.A && query.type !== TYPE.AAAA && query.type !== TYPE.PTR;
@@ -119,16 +121,33 @@ class HostsPlugin implements Plugin {
     return this.#options.fallthrough?.some((zone) => isWithin(query.lowerName, zone)) === true;
   }
 
+  /**
+   * Zones of the reverse tree need not be among those of the line: names of the zones have their PTR. An address that is not
+   * here goes on, with `fallthrough` or without: nobody lists all addresses of the world.
+   */
+  #reverse(query: DnsQuery): Outcome {
+    const { zones, ttlSeconds } = this.#options;
+    const names = this.#namesOf(query.lowerName);
+    const isOurs = longestZone(query.lowerName, zones) !== undefined;
+    const shown = isOurs ? names : names.filter((name) => longestZone(name, zones) !== undefined);
+    if (shown.length > 0) {
+      const answers = shown.map((name) => record(query.name, TYPE.PTR, ttlSeconds, { kind: "name", name }));
+      return { kind: "answer", by: this.name, message: replyTo(query, { authoritative: true, answers }) };
+    }
+    // PTR of a name that has addresses: there is none.
+    if (!isOurs || this.#table.addresses(query.lowerName) === undefined) return NEXT;
+    return { kind: "answer", by: this.name, message: replyTo(query, { authoritative: true }) };
+  }
+
+  #namesOf(lowerName: string): readonly string[] {
+    const reverse = parseReverseName(lowerName);
+    return reverse?.kind === "address" ? this.#table.names(reverse.address) : [];
+  }
+
   /** `undefined` when the name is not here. */
   #find(query: DnsQuery): readonly ResourceRecord[] | undefined {
     const ttl = this.#options.ttlSeconds;
-    const reverse = parseReverseName(query.lowerName);
-    if (reverse?.kind === "address") {
-      const names = this.#table.names(reverse.address);
-      if (names.length === 0) return undefined;
-      if (query.type !== TYPE.PTR) return [];
-      return names.map((name) => record(query.name, TYPE.PTR, ttl, { kind: "name", name }));
-    }
+    if (this.#namesOf(query.lowerName).length > 0) return [];
     const addresses = this.#table.addresses(query.lowerName);
     if (addresses === undefined) return undefined;
     if (query.type !== TYPE.A && query.type !== TYPE.AAAA) return [];
