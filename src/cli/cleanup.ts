@@ -1,5 +1,4 @@
 /** Layer cli. `nodeplane cleanup`: removes what nodeplane installed in this node's kernel, and nothing else. */
-import { parseArgs } from "node:util";
 import { removeCounters } from "../agent/host/open-accounting.ts";
 import { openTables } from "../agent/host/open-host.ts";
 import { usedIptables } from "../agent/host/open-iptables.ts";
@@ -11,6 +10,7 @@ import { cleanupIptables } from "../agent/reconcile/other-modes.ts";
 import { readStatus } from "../agent/status/read-status.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
+import { parseArguments } from "./parse-arguments.ts";
 
 const HELP = `Usage: nodeplane cleanup [--state-dir DIR] [--socket PATH]
 
@@ -18,7 +18,7 @@ Removes everything that any mode of nodeplane ever installed on this node: the n
 'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
 (what a kubelet shares stays while there is one) with their packet counters, and the virtual servers of ipvs mode with the
 device kube-ipvs0 and the tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as
-they are. Kernel settings that nodeplane changed are listed, not changed back, since others may rely on them by now. Run
+they are; a chain of ours that a rule of others leads to is emptied and stays. Kernel settings that nodeplane changed are listed, not changed back, since others may rely on them by now. Run
 it after the agent was stopped.
 
   --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
@@ -38,64 +38,81 @@ export const cleanupCommand: Command = async (args, io) => {
     );
     return 1;
   }
-  removeTables(io);
-  await removeChains(io);
-  await removeServers(io);
+  // One that fails is no reason to leave the others.
+  const failures = [...(await removeTables(io)), ...(await removeChains(io)), ...(await removeServers(io))];
   const changed = readChangedSysctls(changedSysctlsPath(options["state-dir"]));
   if (changed.length > 0) io.out("kernel settings that nodeplane changed, and what puts them back:\n");
   for (const { path, before, ours } of changed) {
     io.out(`  ${path.replaceAll("/", ".")} = ${ours}    echo ${before} > /proc/sys/${path}\n`);
   }
-  return 0;
+  for (const { message } of failures) io.err(`nodeplane cleanup: ${message}\n`);
+  return failures.length === 0 ? 0 : 1;
 };
 
-function removeTables(io: CommandIo): void {
+/** @returns what went wrong in `step`, if something did @throws what is no {@link NodeplaneError} */
+async function attempt(step: () => void | Promise<void>): Promise<readonly NodeplaneError[]> {
+  try {
+    await step();
+    return [];
+  } catch (error) {
+    if (error instanceof NodeplaneError) return [error];
+    throw error;
+  }
+}
+
+async function removeTables(io: CommandIo): Promise<readonly NodeplaneError[]> {
   const tables = openTables();
+  const failures: NodeplaneError[] = [];
   try {
     for (const [family, driver] of Object.entries(tables)) {
-      const had = cleanup(driver);
-      io.out(`nftables: table ${family} ${driver.table.name} ${had ? "removed" : "is not there"}\n`);
+      const remove = (): void => {
+        const had = cleanup(driver);
+        io.out(`nftables: table ${family} ${driver.table.name} ${had ? "removed" : "is not there"}\n`);
+      };
+      failures.push(...(await attempt(remove)));
     }
+    return failures;
   } finally {
     tables.ip6.close();
     tables.ip.close();
   }
 }
 
-async function removeChains(io: CommandIo): Promise<void> {
+async function removeChains(io: CommandIo): Promise<readonly NodeplaneError[]> {
+  const failures: NodeplaneError[] = [];
   for (const driver of await usedIptables()) {
-    const had = await cleanupIptables(driver);
-    const name = driver.family === "ip" ? "iptables" : "ip6tables";
-    io.out(`${name}-${driver.variant}: ${had ? "chains removed" : "no chains of nodeplane are there"}\n`);
+    const name = `${driver.family === "ip" ? "iptables" : "ip6tables"}-${driver.variant}`;
+    const remove = async (): Promise<void> => {
+      const { had, held } = await cleanupIptables(driver);
+      io.out(`${name}: ${had ? "chains removed" : "no chains of nodeplane are there"}\n`);
+      if (held.length > 0) io.out(`${name}: empty, but rules of others lead to them: ${held.join(", ")}\n`);
+    };
+    failures.push(...(await attempt(remove)));
   }
-  removeCounters();
+  return [...failures, ...(await attempt(removeCounters))];
 }
 
-async function removeServers(io: CommandIo): Promise<void> {
+async function removeServers(io: CommandIo): Promise<readonly NodeplaneError[]> {
   const ipvs = openIpvs();
   try {
-    const { had } = await cleanupIpvs(ipvs, false);
-    io.out(`ipvs: ${had ? "virtual servers, device and tables removed" : "nothing of nodeplane is there"}\n`);
+    return await attempt(async () => {
+      const { had } = await cleanupIpvs(ipvs, false);
+      io.out(
+        `ipvs: ${had ? "virtual servers, device and tables removed" : "nothing of nodeplane is there"}\n`,
+      );
+    });
   } finally {
     ipvs.close();
   }
 }
 
 function parse(args: readonly string[]): { "state-dir": string; socket: string; help: boolean } {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        "state-dir": { type: "string", default: "/var/lib/nodeplane/agent" },
-        socket: { type: "string", default: "/run/nodeplane/agent.sock" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new NodeplaneError(
-      "CONFIG_INVALID",
-      { detail: (error as Error).message.split("\n")[0] ?? "" },
-      error,
-    );
-  }
+  return parseArguments("cleanup", {
+    args: [...args],
+    options: {
+      "state-dir": { type: "string", default: "/var/lib/nodeplane/agent" },
+      socket: { type: "string", default: "/run/nodeplane/agent.sock" },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  }).values;
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FakeIptables } from "../../../../src/drivers/iptables/index.ts";
-import { cleanupInput } from "../../../../src/plan/iptables/cleanup.ts";
+import { planCleanup } from "../../../../src/plan/iptables/cleanup.ts";
 import { GUARD_RULE } from "../../../../src/plan/iptables/node-rules.ts";
 import { parseSaved } from "../../../../src/plan/iptables/saved-state.ts";
 import { planIptables } from "../../../../src/plan/plan-text.ts";
@@ -22,10 +22,10 @@ async function programmed(before: readonly string[]): Promise<FakeIptables> {
 }
 
 async function cleaned(fake: FakeIptables): Promise<string> {
-  const input = cleanupInput(parseSaved(fake.text()));
+  const { input } = planCleanup(parseSaved(fake.text()));
   assert.ok(input !== undefined);
   assert.deepEqual(await fake.restore(input.lines), { kind: "restored" });
-  assert.equal(cleanupInput(parseSaved(fake.text())), undefined, "nothing is left to do");
+  assert.equal(planCleanup(parseSaved(fake.text())).input, undefined, "nothing is left to do");
   return fake.text();
 }
 
@@ -43,6 +43,33 @@ test("rules and chains of others stay", async () => {
   assert.equal(await cleaned(await programmed(foreign)), alone.text());
 });
 
+test("chains that rules of others lead to are emptied and stay; everything else goes", async () => {
+  const fake = await programmed([
+    ...[
+      "*nat",
+      ":MINE - [0:0]",
+      ":KUBE-MARK-MASQ - [0:0]",
+      "-A MINE -s 192.0.2.1 -j KUBE-MARK-MASQ",
+      "COMMIT",
+    ],
+    ...["*filter", ":KUBE-FIREWALL - [0:0]", "-A FORWARD -j KUBE-FIREWALL", "COMMIT"],
+  ]);
+  const service = /^:(KUBE-EXT-\S+)/m.exec(fake.text())?.[1] ?? "";
+  const jump = ["*nat", `-A MINE -j ${service}`, "-A PREROUTING -m tcp -j KUBE-SERVICES", "COMMIT"];
+  assert.deepEqual(await fake.restore(jump), { kind: "restored" });
+  const { held } = planCleanup(parseSaved(fake.text()));
+  const want = ["filter KUBE-FIREWALL", "nat KUBE-MARK-MASQ", "nat KUBE-SERVICES", `nat ${service}`];
+  assert.deepEqual(held.toSorted(), want.toSorted());
+  const text = await cleaned(fake);
+  const chains = [...text.matchAll(/^:(KUBE-\S+)/gm)].map(([, chain]) => chain ?? "");
+  assert.deepEqual(
+    chains.toSorted(),
+    ["KUBE-FIREWALL", "KUBE-MARK-MASQ", "KUBE-SERVICES", service].toSorted(),
+  );
+  assert.equal(text.match(/^-A KUBE-/gm), null, "no rule of ours is left");
+  assert.equal(text.match(/^-A/gm)?.length, 4, "and every rule of others");
+});
+
 test("what a kubelet shares stays while it is there", async () => {
   const kubelet = [
     ...["*mangle", ":KUBE-KUBELET-CANARY - [0:0]", "COMMIT"],
@@ -57,5 +84,5 @@ test("what a kubelet shares stays while it is there", async () => {
 });
 
 test("nothing of ours: nothing to do", () => {
-  assert.equal(cleanupInput(parseSaved(new FakeIptables("ip").text())), undefined);
+  assert.deepEqual(planCleanup(parseSaved(new FakeIptables("ip").text())), { held: [] });
 });
