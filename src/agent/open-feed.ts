@@ -1,8 +1,10 @@
-/** Layer agent. Makes the feed that the settings ask for. */
+/** Layer agent. Makes the feed that the settings ask for. What it will read is looked at first: a mistake here must not change the machine. */
+import { access } from "node:fs/promises";
 import { join } from "node:path";
 
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { type FileProblem, formatFileProblem } from "../feed/files/object-folder.ts";
+import { NodeplaneError } from "../model/errors.ts";
 import { formatKey } from "../model/objects.ts";
 import type { AgentFeed } from "./agent-feed.ts";
 import type { AgentSettings, Source } from "./config/agent-settings.ts";
@@ -13,7 +15,7 @@ export async function openFeed(settings: AgentSettings, log: Logger): Promise<Ag
   const { source } = settings;
   switch (source.kind) {
     case "files":
-      return filesFeed(source.path, log);
+      return await filesFeed(source.path, log);
     case "stream":
       return await streamFeed(source, settings, log);
     default:
@@ -27,6 +29,8 @@ async function streamFeed(
   { nodeName, stateDir }: AgentSettings,
   log: Logger,
 ): Promise<AgentFeed> {
+  const { readKeys } = await import("../feed/stream/connection.ts");
+  await readKeys(source);
   const { StreamFeed } = await import("../feed/stream/stream-feed.ts");
   let lastProblem = "";
   const feed = new StreamFeed({
@@ -52,7 +56,14 @@ async function streamFeed(
   };
 }
 
-function filesFeed(path: string, log: Logger): AgentFeed {
+async function filesFeed(path: string, log: Logger): Promise<AgentFeed> {
+  await access(path).catch((error: unknown) => {
+    throw new NodeplaneError(
+      "FILE_UNREADABLE",
+      { path, detail: error instanceof Error ? error.message : "" },
+      error,
+    );
+  });
   let problems: readonly string[] = [];
   const onProblems = (found: readonly FileProblem[]): void => {
     const before = new Set(problems);

@@ -1,11 +1,11 @@
 /** Layer cli. `nodeplane certificate node NAME`: a node's certificate and a ready configuration. */
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { stringify } from "yaml";
 import { issueNodeCertificate } from "../control-plane/pki/pki.ts";
 import { writeWhole } from "../control-plane/pki/secret-file.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command } from "./command.ts";
+import { parseArguments } from "./parse-arguments.ts";
 
 const HELP = `Usage: nodeplane certificate node NAME [options]
 
@@ -55,7 +55,8 @@ function readRequest(args: readonly string[]): Request | "help" {
   const { values, positionals } = parse(args);
   if (values.help === true) return "help";
   const [what, node = "", ...rest] = positionals;
-  if (what !== "node" || rest.length > 0) fail("say 'certificate node NAME'; --help describes it");
+  if (what !== "node" || rest.length > 0)
+    fail("say 'certificate node NAME'; see 'nodeplane certificate --help'");
   if (!NODE_NAME.test(node)) fail(`NAME must be a DNS name in lower case, not "${node}"`);
   const server = values.server ?? "localhost:6444";
   if (!/^.+:\d{1,5}$/.test(server)) fail(`--server must be HOST:PORT, not "${server}"`);
@@ -73,22 +74,18 @@ function readRequest(args: readonly string[]): Request | "help" {
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        "data-dir": { type: "string" },
-        out: { type: "string" },
-        "node-dir": { type: "string" },
-        server: { type: "string" },
-        days: { type: "string" },
-        help: { type: "boolean", short: "h" },
-      },
-    });
-  } catch (error) {
-    return fail(error instanceof Error ? error.message : String(error));
-  }
+  return parseArguments("certificate", {
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      "data-dir": { type: "string" },
+      out: { type: "string" },
+      "node-dir": { type: "string" },
+      server: { type: "string" },
+      days: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
 }
 
 /** Two documents, as docs/configuration.md describes. */

@@ -1,5 +1,4 @@
 /** Layer cli. The commands of `nodeplane lab` that a person uses. Parses arguments; the work is in src/lab. */
-import { parseArgs } from "node:util";
 import { MAX_NODES, nodeNames } from "../lab/addresses.ts";
 import { deletePod } from "../lab/delete-pod.ts";
 import { labDown } from "../lab/down.ts";
@@ -12,16 +11,23 @@ import { labUp } from "../lab/up.ts";
 import { ensureNamespace, waitPodReady } from "../lab/wait-pod.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
+import { parseArguments } from "./parse-arguments.ts";
 
-const USAGE = `Usage: nodeplane lab up [--nodes N] [--mode nftables|iptables] [--dual-stack]   start a cluster of namespaces on this machine
-       nodeplane lab down                        end it and leave nothing behind
-       nodeplane lab status                      what runs, with addresses
-       nodeplane lab kubeconfig                  path of a kubeconfig for kubectl on this machine
+const USAGE = `Usage: nodeplane lab up [--nodes N] [--mode nftables|iptables|ipvs] [--dual-stack]
+           start a cluster of namespaces on this machine (default: 3 nodes, nftables)
+       nodeplane lab down
+           end it and leave nothing behind
+       nodeplane lab status
+           what runs, with addresses
+       nodeplane lab kubeconfig
+           path of a kubeconfig for kubectl on this machine
        nodeplane lab pod NAME --node nodeN [--namespace NS] [--labels k=v,…] [--ports 8080/tcp,53/udp]
-                     [--readiness tcp:PORT|http:PORT/PATH|exec:COMMAND|none] [--no-wait] [-- COMMAND …]
-                                                 start a workload; without a command an echo server on every port
-       nodeplane lab delete-pod NAME [--now]     take it out of its Services, then end it (--now: end it at once)
+               [--readiness tcp:PORT|http:PORT/PATH|exec:COMMAND|none] [--no-wait] [-- COMMAND …]
+           start a workload; without a command an echo server on every port
+       nodeplane lab delete-pod NAME [--namespace NS] [--now]
+           take it out of its Services, then end it (--now: end it at once)
        nodeplane lab exec nodeN|POD|client|control-plane -- COMMAND …
+           run a command there, with that place's resolver
 
 Every command takes --name L (default "lab"): labs of different names run side by side.
 State is kept in /run/nodeplane-lab (environment: NODEPLANE_LAB_BASE).
@@ -65,7 +71,12 @@ function parse(sub: string, args: readonly string[]) {
   const dashes = args.indexOf("--");
   const own = dashes < 0 ? args : args.slice(0, dashes);
   const command = dashes < 0 ? [] : args.slice(dashes + 1);
-  const parsed = parseOwn(own);
+  const parsed = parseArguments("lab", {
+    args: [...own],
+    options: OPTIONS,
+    allowPositionals: true,
+    tokens: true,
+  });
   for (const token of parsed.tokens) {
     if (token.kind === "option" && !["name", "help", ...takes.options].includes(token.name))
       usageError(`"lab ${sub}" takes no ${token.rawName}`);
@@ -75,14 +86,6 @@ function parse(sub: string, args: readonly string[]) {
   }
   if (command.length > 0 && takes.command !== true) usageError(`"lab ${sub}" takes no command`);
   return { values: parsed.values, target: parsed.positionals[0] ?? "", command };
-}
-
-function parseOwn(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, tokens: true });
-  } catch (error) {
-    return usageError(error instanceof Error ? (error.message.split(". ")[0] ?? "") : String(error));
-  }
 }
 
 type Values = ReturnType<typeof parse>["values"];
@@ -154,7 +157,7 @@ export const labCommand: Command = async (args, io) => {
       );
       return 0;
     case "status":
-      return await labStatus(dir, io.out);
+      return await labStatus(dir, io);
     case "kubeconfig":
       dir.require();
       io.out(`${dir.file("kubeconfig")}\n`);

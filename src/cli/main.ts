@@ -1,15 +1,12 @@
 /** Layer cli. Command table, usage and version. */
-import { type ErrorCode, NodeplaneError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import type { Command, CommandIo } from "./command.ts";
+import { describeFailure } from "./describe-failure.ts";
 
 interface Entry {
   readonly summary: string;
   readonly load: () => Promise<Command>;
 }
-
-/** Asked for what cannot be: the same command will end so every time. */
-const MISTAKES: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "FILE_UNREADABLE", "IPVS_UNSUPPORTED"]);
 
 /** In the order of the usage text. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
@@ -57,9 +54,15 @@ function usage(): string {
   return `Usage: nodeplane COMMAND [options]\n\n${lines.join("\n")}\n\n'nodeplane COMMAND --help' describes a command.\n`;
 }
 
+/** `help COMMAND` is `COMMAND --help`. */
+function withHelpBehind([name = "--help", ...args]: readonly string[]): readonly [string, ...string[]] {
+  const [command] = args;
+  return name === "help" && command !== undefined ? [command, "--help"] : [name, ...args];
+}
+
 /** Runs the command line. @returns the exit status */
 export async function main(argv: readonly string[]): Promise<number> {
-  const [name = "--help", ...args] = argv;
+  const [name, ...args] = withHelpBehind(argv);
   const abort = new AbortController();
   process.once("SIGTERM", () => abort.abort());
   process.once("SIGINT", () => abort.abort());
@@ -92,8 +95,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     return await command(args, io);
   } catch (error) {
-    if (!(error instanceof NodeplaneError)) throw error;
-    io.err(`nodeplane ${name}: ${error.message}\n`);
-    return MISTAKES.has(error.code) ? 2 : 1;
+    const failure = describeFailure(error, process.getuid?.() === 0);
+    if (failure === undefined) throw error;
+    io.err(`nodeplane ${name}: ${failure.text}\n`);
+    return failure.status;
   }
 }

@@ -1,9 +1,9 @@
 /** Layer cli. `nodeplane status`: asks the agent of this node. */
-import { parseArgs } from "node:util";
 import { formatStatus } from "../agent/status/format-status.ts";
 import { readStatus } from "../agent/status/read-status.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command } from "./command.ts";
+import { parseArguments } from "./parse-arguments.ts";
 
 const DEFAULT_SOCKET = "/run/nodeplane/agent.sock";
 const HELP = `Usage: nodeplane status [-o json] [--socket PATH]
@@ -46,23 +46,18 @@ export const statusCommand: Command = async (args, io) => {
 };
 
 function parse(args: readonly string[]): { output: string; socket: string; help: boolean } {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        output: { type: "string", short: "o", default: "text" },
-        socket: { type: "string", default: DEFAULT_SOCKET },
-        help: { type: "boolean", short: "h", default: false },
-      },
+  const { values } = parseArguments("status", {
+    args: [...args],
+    options: {
+      output: { type: "string", short: "o", default: "text" },
+      socket: { type: "string", default: DEFAULT_SOCKET },
+      help: { type: "boolean", short: "h", default: false },
+    },
+  });
+  if (values.output !== "text" && values.output !== "json") {
+    throw new NodeplaneError("CONFIG_INVALID", {
+      detail: `--output: "${values.output}" is not allowed; allowed: text, json`,
     });
-    if (values.output !== "text" && values.output !== "json")
-      throw new Error(`--output: "${values.output}" is not allowed; allowed: text, json`);
-    return values;
-  } catch (error) {
-    throw new NodeplaneError(
-      "CONFIG_INVALID",
-      { detail: (error as Error).message.split("\n")[0] ?? "" },
-      error,
-    );
   }
+  return values;
 }

@@ -147,7 +147,8 @@ function readFlags(args: readonly string[]): Flags | "help" {
   try {
     ({ values } = parseArgs({ args: [...args], options, allowPositionals: false }));
   } catch (error) {
-    return invalid((error instanceof Error ? error.message : String(error)).split("\n")[0] ?? "");
+    const [detail] = (error instanceof Error ? error.message : String(error)).split(/\. |\n/);
+    return invalid(`${detail}; see 'nodeplane control-plane --help'`);
   }
   if (values["help"] === true) return "help";
   const given = new Map<Name, Given>();

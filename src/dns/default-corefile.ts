@@ -1,5 +1,5 @@
-/** Layer dns. What the resolver does without a Corefile: kubeadm's defaults. */
-export const DEFAULT_COREFILE = `.:53 {
+/** Layer dns. What the resolver does without a Corefile: kubeadm's defaults, on the port of `-dns.port`. */
+export const DEFAULT_COREFILE = `. {
     errors
     health {
         lameduck 5s

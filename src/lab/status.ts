@@ -32,10 +32,13 @@ export function findDead(
 }
 
 /** Prints the table. @returns 0 when all is alive, 1 otherwise or without a lab */
-export async function labStatus(lab: LabDir, out: (text: string) => void): Promise<number> {
+export async function labStatus(
+  lab: LabDir,
+  { out, err }: { readonly out: (text: string) => void; readonly err: (text: string) => void },
+): Promise<number> {
   const record = lab.record();
   if (record === undefined) {
-    out(`there is no lab "${lab.name}"; 'nodeplane lab up' starts one\n`);
+    err(`there is no lab "${lab.name}"; 'nodeplane lab up' starts one\n`);
     return 1;
   }
   const pair = (address: { v4: string; v6: string }): string =>

@@ -2,7 +2,13 @@
  * Layer control-plane. The node stream over gRPC with mutual TLS. A node's certificate names it, and it can speak for
  * itself alone. Messages go as bytes: they were encoded before.
  */
-import { status as GrpcStatus, Server, type ServerDuplexStream } from "@grpc/grpc-js";
+import {
+  status as GrpcStatus,
+  logVerbosity,
+  Server,
+  type ServerDuplexStream,
+  setLogVerbosity,
+} from "@grpc/grpc-js";
 import {
   decodeNodeMessage,
   type Hello,
@@ -64,6 +70,8 @@ export class NodeStreamServer {
   constructor(options: NodeStreamServerOptions) {
     this.#options = options;
     this.#credentials = new RenewableCredentials(options.keys);
+    // Its own log on standard error is no line of ours, and says nothing that errors do not.
+    setLogVerbosity(logVerbosity.NONE);
     this.#server = new Server({
       "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
       "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
@@ -83,7 +91,9 @@ export class NodeStreamServer {
       this.#server.bindAsync(this.#options.address, this.#credentials, (error, port) => {
         if (error === null) resolve(port);
         else {
-          const detail = `cannot listen on ${this.#options.address}: ${error.message}`;
+          // What grpc-js says of all addresses together ends with the one thing that was wrong, in brackets.
+          const why = /\[(.*)\]$/s.exec(error.message)?.[1] ?? error.message;
+          const detail = `cannot listen on ${this.#options.address}: ${why}`;
           reject(new NodeplaneError("CONFIG_INVALID", { operation: "node stream", detail }, error));
         }
       });

@@ -187,10 +187,11 @@ export class DnsServer {
       listener.port = await listener.tcp.open(spec.host, spec.port, tls);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      throw new NodeplaneError("CONFIG_INVALID", {
-        object: formatListener(spec),
-        detail: `cannot listen: ${detail}`,
-      });
+      throw new NodeplaneError(
+        "CONFIG_INVALID",
+        { object: formatListener(spec), detail: `cannot listen: ${detail}` },
+        error,
+      );
     }
   }
 

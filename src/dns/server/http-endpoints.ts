@@ -28,7 +28,7 @@ export class HttpEndpoints {
     } catch (error) {
       for (const key of opened) this.#close(key);
       const detail = error instanceof Error ? error.message : String(error);
-      throw new NodeplaneError("CONFIG_INVALID", { detail: `cannot serve pages: ${detail}` });
+      throw new NodeplaneError("CONFIG_INVALID", { detail: `cannot serve pages: ${detail}` }, error);
     }
   }
 

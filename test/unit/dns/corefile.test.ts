@@ -207,6 +207,7 @@ test("durations", () => {
 test("the built-in Corefile is kubeadm's and can be built", () => {
   const text = DEFAULT_COREFILE.replace("/etc/resolv.conf", "192.0.2.53");
   assert.equal(testResolver(text).instance.settings.lameduckMs, 5000);
+  assert.match(DEFAULT_COREFILE, /^\. \{$/m, "names no port: -dns.port counts");
 });
 
 const K3S = `.:53 {

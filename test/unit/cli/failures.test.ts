@@ -1,0 +1,139 @@
+/** What a command says that cannot do what it was asked, and that it changes nothing then. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadSettings } from "../../../src/agent/config/load-settings.ts";
+import { createLogger } from "../../../src/agent/log.ts";
+import { openFeed } from "../../../src/agent/open-feed.ts";
+import { certificateCommand } from "../../../src/cli/certificate.ts";
+import type { Command } from "../../../src/cli/command.ts";
+import { describeFailure } from "../../../src/cli/describe-failure.ts";
+import { dnsCommand } from "../../../src/cli/dns.ts";
+import { labCommand } from "../../../src/cli/lab-commands.ts";
+import { statusCommand } from "../../../src/cli/status.ts";
+import { loadConfig } from "../../../src/control-plane/config.ts";
+import { readIfThere, writeWhole } from "../../../src/control-plane/pki/secret-file.ts";
+import { NodeplaneError } from "../../../src/model/errors.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "nodeplane-failures-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const forbidden = Object.assign(new Error("EACCES: permission denied, open '/x'"), { code: "EACCES" });
+const rows: readonly {
+  readonly name: string;
+  readonly error: unknown;
+  readonly isRoot?: boolean;
+  readonly want: readonly [string, number] | undefined;
+}[] = [
+  {
+    name: "a refusal of the kernel's, not root",
+    error: forbidden,
+    want: ["EACCES: permission denied, open '/x' (run this as root)", 1],
+  },
+  {
+    name: "a refusal of the kernel's, root",
+    error: forbidden,
+    isRoot: true,
+    want: ["EACCES: permission denied, open '/x'", 1],
+  },
+  {
+    name: "an error of the catalogue that a refusal caused",
+    error: new NodeplaneError("CONFIG_INVALID", { detail: "cannot listen" }, forbidden),
+    want: ["invalid configuration: cannot listen (run this as root)", 2],
+  },
+  {
+    name: "a refusal over netlink",
+    error: new NodeplaneError("NETLINK_FAILED", { operation: "read generation", errno: 1 }),
+    want: ["netlink request failed: read generation (run this as root)", 1],
+  },
+  {
+    name: "another error of the catalogue",
+    error: new NodeplaneError("FILE_UNREADABLE", { path: "/x" }),
+    want: ["cannot read: /x", 2],
+  },
+  { name: "a defect", error: new TypeError("x is undefined"), want: undefined },
+];
+
+for (const row of rows) {
+  test(`failure: ${row.name}`, () => {
+    const failure = describeFailure(row.error, row.isRoot ?? false);
+    assert.deepEqual(failure === undefined ? undefined : [failure.text, failure.status], row.want);
+  });
+}
+
+async function run(command: Command, ...args: string[]): Promise<number> {
+  const io = { out: () => undefined, err: () => undefined, isTerminal: false, env: {} };
+  return await command(args, { ...io, signal: AbortSignal.abort() });
+}
+
+const commands: Readonly<Record<string, (...args: string[]) => Promise<unknown>>> = {
+  status: async (...args) => await run(statusCommand, ...args),
+  certificate: async (...args) => await run(certificateCommand, ...args),
+  lab: async (...args) => await run(labCommand, "up", ...args),
+  "control-plane": async (...args) => await Promise.resolve().then(() => loadConfig(args)),
+  dns: async (...args) => await run(dnsCommand, ...args),
+};
+
+for (const [name, command] of Object.entries(commands)) {
+  test(`${name}: an unknown flag is one line that names it and the command's help`, async () => {
+    await assert.rejects(command("--nonsense"), (error) => {
+      assert.ok(error instanceof NodeplaneError);
+      assert.match(error.message, /^[^\n]*--nonsense[^\n]*; see 'nodeplane [a-z-]+ --help'$/);
+      assert.ok(error.message.includes(`'nodeplane ${name} --help'`));
+      return describeFailure(error, true)?.status === 2;
+    });
+  });
+}
+
+const sources: readonly { readonly name: string; readonly args: readonly string[]; readonly want: string }[] =
+  [
+    { name: "objects", args: ["--objects", join(folder, "nothing")], want: join(folder, "nothing") },
+    {
+      name: "an authority",
+      args: ["--control-plane", "192.0.2.1:6444", "--ca-file", join(folder, "ca.crt")],
+      want: join(folder, "ca.crt"),
+    },
+  ];
+
+for (const source of sources) {
+  // The machine's settings are opened after the feed: nothing has been changed when this fails.
+  test(`agent: ${source.name} that cannot be read: opening the feed says so`, async () => {
+    const loaded = loadSettings(["--node-name", "n1", ...source.args]);
+    assert.ok(loaded.kind === "settings");
+    await assert.rejects(openFeed(loaded.settings, createLogger("error")), {
+      code: "FILE_UNREADABLE",
+      context: {
+        path: source.want,
+        detail: `ENOENT: no such file or directory, ${source.name === "objects" ? "access" : "open"} '${source.want}'`,
+      },
+    });
+  });
+}
+
+test("dns: certificates that cannot be read end it before anybody is answered", async () => {
+  const corefile = join(folder, "Corefile");
+  writeFileSync(
+    corefile,
+    ".:0 {\n  bind 127.0.0.1\n  kubernetes cluster.local\n  health 127.0.0.1:0 {\n    lameduck 60s\n  }\n}\n",
+  );
+  const missing = join(folder, "ca.crt");
+  await assert.rejects(
+    run(dnsCommand, "-conf", corefile, "--control-plane", "192.0.2.1:6444", "--ca-file", missing),
+    {
+      code: "FILE_UNREADABLE",
+    },
+  );
+});
+
+test("files that cannot be read or written are errors of the catalogue, with the path", async () => {
+  const file = join(folder, "file");
+  writeFileSync(file, "");
+  const below = join(file, "x", "node.key");
+  await assert.rejects(readIfThere(below), { code: "FILE_UNREADABLE" });
+  await assert.rejects(writeWhole(below, "text"), (error) => {
+    assert.ok(error instanceof NodeplaneError && error.code === "COMMAND_FAILED");
+    return error.context.path === below;
+  });
+});
