@@ -95,7 +95,11 @@ export interface SetupContext {
   readonly setTcpLimits: (limits: Partial<TcpLimits>) => void;
   /** Answers of this block may come from recursion: RA is set. */
   readonly setRecursive: () => void;
+  /** RA and RD of all answers of the block, whatever plugins and clients say. */
+  readonly setFlags: (flags: ReplyFlags) => void;
 }
+
+export type ReplyFlags = Partial<Pick<DnsMessage, "recursionAvailable" | "recursionDesired">>;
 
 /** Collected while blocks are set up; the last word wins. */
 export interface InstanceSettings {

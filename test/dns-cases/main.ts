@@ -10,6 +10,7 @@ import type { Transport } from "./client.ts";
 import { runCases } from "./run-cases.ts";
 
 const DEFAULTS = join(import.meta.dirname, "../cases");
+const OWN_CASES = join(DEFAULTS, "dns-cases.json");
 const TRANSPORTS: Readonly<Record<string, readonly Transport[]>> = {
   udp: ["udp"],
   tcp: ["tcp"],
@@ -20,7 +21,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       fixture: { type: "string", default: join(DEFAULTS, "dns-fixture.yaml") },
-      cases: { type: "string", default: join(DEFAULTS, "dns-cases.json") },
+      cases: { type: "string", default: OWN_CASES },
       transport: { type: "string", default: "both" },
       path: { type: "string", default: "both" },
       only: { type: "string", multiple: true },
@@ -41,6 +42,7 @@ async function main(): Promise<number> {
     fixture: resolve(values.fixture),
     transports,
     path,
+    demandsEngine: values.cases === OWN_CASES,
     onResult: ({ entry, problems }) => {
       if (problems.length === 0) return;
       process.stdout.write(`FAIL ${entry.name}: ${entry.qname} ${entry.qtype}\n`);

@@ -73,3 +73,13 @@ test("unknown keys are errors, not passed over", () => {
 });
 
 test("no cases are a failure", () => assert.equal(play([]).status, 1));
+
+test("cases of others: what the engine leaves to the chain passes, options of TCP are no difference", () => {
+  const [entry] = plain.filter(({ name }) => name === "clusterip-a-web");
+  const option = (code: number, hex: string) => ({ edns: { size: 1232, options: [{ code, hex }] } });
+  const { out } = play([
+    { ...entry, name: "cookie", opts: option(10, "0102030405060708") },
+    { ...entry, name: "keepalive", opts: option(11, "") },
+  ]);
+  assert.match(out, /2 passed, 0 failed\n$/);
+});

@@ -91,7 +91,6 @@ function invert(table: Readonly<Record<string, number>>): ReadonlyMap<number, st
 const TYPE_NAMES = invert(TYPE);
 const CLASS_NAMES = invert(CLASS);
 const RCODE_NAMES = invert(RCODE);
-const OPCODE_NAMES = invert(OPCODE);
 
 /** `A`, `HTTPS`, or `TYPE65280` for types without a name here. */
 export function formatType(type: number): string {
@@ -118,10 +117,6 @@ export function formatRcode(rcode: number): string {
 /** A name or a plain number, as Corefiles write both. */
 export function parseRcode(text: string): number | undefined {
   return parseCode(text, RCODE, /^(?:RCODE)?(\d{1,4})$/, 4095);
-}
-
-export function formatOpcode(opcode: number): string {
-  return OPCODE_NAMES.get(opcode) ?? `OPCODE${opcode}`;
 }
 
 function parseCode(

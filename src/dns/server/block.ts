@@ -3,7 +3,7 @@ import { TYPE } from "../../codec/dns/constants.ts";
 import { parentName } from "../../codec/dns/name.ts";
 import type { Directive } from "../corefile/parser.ts";
 import type { Scheme, ServerKey } from "../corefile/zones.ts";
-import type { Observer, Plugin, Rest } from "../plugin.ts";
+import type { Observer, Plugin, ReplyFlags, Rest } from "../plugin.ts";
 import type { DnsQuery } from "../query.ts";
 
 /** Decides whether a block with a `view` takes a query. */
@@ -16,6 +16,8 @@ export interface Block {
   readonly chain: Rest;
   readonly observers: readonly Observer[];
   readonly isRecursive: boolean;
+  /** Of all its answers, whatever plugins and clients say. */
+  readonly flags: ReplyFlags;
   /** Lines of the block and the plugins that they made, for the native engine. */
   readonly directives: readonly Directive[];
   readonly plugins: readonly Plugin[];

@@ -15,6 +15,7 @@ import {
   type InstanceSettings,
   type Observer,
   type Plugin,
+  type ReplyFlags,
   type Rest,
 } from "../plugin.ts";
 import { PLUGIN_ORDER, UNSUPPORTED_PLUGINS } from "../plugin-order.ts";
@@ -92,6 +93,7 @@ class InstanceBuilder {
     const plugins: Plugin[] = [];
     const compiled: Rest[] = [];
     let isRecursive = false;
+    let flags: ReplyFlags = {};
     let tls: TlsOptions | undefined;
     const providers: MetadataProvider[] = [];
     let hasMetadata: ((query: DnsQuery) => boolean) | undefined;
@@ -114,6 +116,9 @@ class InstanceBuilder {
       plugins: () => plugins,
       setRecursive: () => {
         isRecursive = true;
+      },
+      setFlags: (forced: ReplyFlags) => {
+        flags = forced;
       },
       setTls: (options: TlsOptions) => {
         tls = options;
@@ -141,6 +146,7 @@ class InstanceBuilder {
       chain,
       observers,
       isRecursive,
+      flags,
       directives: parsed.directives,
       plugins,
       view: view?.name ?? "",

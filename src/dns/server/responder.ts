@@ -256,6 +256,7 @@ export class Responder {
         recursionDesired: query.message.recursionDesired,
         checkingDisabled: query.message.checkingDisabled,
         recursionAvailable: message.recursionAvailable || block.isRecursive,
+        ...block.flags,
         questions: query.message.questions,
         ...this.#edns.of(query.message, query.client, query.replyOptions),
       };
@@ -264,12 +265,15 @@ export class Responder {
       this.#hooks.onCrash();
       this.#hooks.log.error(outcome.cause.message);
     }
-    // A class that nobody serves is refused; a name that nobody serves is a broken configuration (CoreDNS: SERVFAIL).
+    // A class that nobody serves is refused, and so is all of an empty block; a name that nobody serves is a broken
+    // configuration (CoreDNS: SERVFAIL).
     const nobody = outcome.kind === "next" || (outcome.kind === "failed" && outcome.by === "");
-    const rcode = nobody && query.class !== CLASS.IN ? RCODE.REFUSED : RCODE.SERVFAIL;
+    const isRefused = nobody && (query.class !== CLASS.IN || block.directives.length === 0);
+    const rcode = isRefused ? RCODE.REFUSED : RCODE.SERVFAIL;
     return {
       ...replyTo(query, { rcode }),
       recursionAvailable: block.isRecursive,
+      ...block.flags,
       questions: query.message.questions,
       ...this.#edns.of(query.message, query.client, query.replyOptions),
     };

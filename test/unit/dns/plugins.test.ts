@@ -76,6 +76,9 @@ test("local: localhost and its reverse names", async () => {
   assert.deepEqual(data(await ask("localhost.corp.example.", "AAAA")), ["::1"]);
   assert.deepEqual(data(await ask("1.0.0.127.in-addr.arpa.", "PTR")), ["localhost."]);
   assert.equal((await ask("9.0.0.127.in-addr.arpa.", "PTR")).rcode, RCODE.NXDOMAIN);
+  assert.deepEqual(data(await ask("localhost.", "NS")), ["localhost."]);
+  assert.equal((await ask("127.in-addr.arpa.", "SOA")).answers[0]?.type, TYPE.SOA);
+  assert.equal((await ask("a.localhost.", "MX")).authorities[0]?.type, TYPE.SOA, "can be kept");
 });
 
 test("any and chaos", async () => {
@@ -89,6 +92,13 @@ test("header, minimal", async () => {
   const { ask } = testResolver(".:53 {\n header {\n response set ra\n response clear aa\n }\n whoami\n}");
   const reply = await ask("x.");
   assert.deepEqual([reply.recursionAvailable, reply.authoritative], [true, false]);
+  const lines = "header {\n response clear ra rd\n }\n forward example.test 192.0.2.1";
+  const cleared = await testResolver(`.:53 {\n ${lines}\n whoami\n}`).ask("x.");
+  assert.deepEqual(
+    [cleared.recursionAvailable, cleared.recursionDesired],
+    [false, false],
+    "forwards, but says no",
+  );
   const hosts = "hosts /nowhere {\n 192.0.2.1 a.test\n }";
   assert.equal((await testResolver(`.:53 {\n minimal\n ${hosts}\n}`).ask("a.test.")).answers.length, 1);
 });
@@ -137,6 +147,15 @@ test("dns64: prefixes of all lengths (RFC 6052 section 2.4), and AAAA made of A"
   assert.deepEqual(data(await send(query("v4.test."), from("2001:db8::5"))), ["64:ff9b::c000:221"]);
   assert.deepEqual(data(await send(query("both.test."), from("2001:db8::5"))), ["2001:db8::7"]);
   assert.deepEqual(data(await send(query("v4.test."), from("192.0.2.5"))), []);
+  const edns = { udpBytes: 1232, version: 0, dnssecOk: true, options: [] };
+  const secure = (checkingDisabled: boolean) =>
+    encodeMessage({ ...queryMessage("v4.test.", "AAAA"), edns, checkingDisabled });
+  assert.equal((await send(secure(false), from("2001:db8::5")))?.answers.length, 1, "a stub that says DO");
+  assert.equal(
+    (await send(secure(true), from("2001:db8::5")))?.answers.length,
+    0,
+    "one that validates itself",
+  );
 });
 
 test("log: CoreDNS's line, classes, own formats", async () => {
@@ -145,10 +164,22 @@ test("log: CoreDNS's line, classes, own formats", async () => {
   );
   await ask("Any.test.");
   await ask("ok.test.");
-  assert.equal(lines[0], "[INFO] Any.test. NOERROR qr,aa,rd");
+  assert.equal(lines[0], "[INFO] any.test. NOERROR qr,aa,rd");
   assert.match(
     lines[1] ?? "",
     /^\[INFO\] 192\.0\.2\.9:5000 - 77 "A IN ok\.test\. udp 25 false 512" NOERROR qr,aa,rd \d+ 0\.0+s$/,
+  );
+});
+
+test("log: lines that are JSON; a placeholder that is none is an error", async () => {
+  const json =
+    '{\\"name\\":\\"{name}\\",\\"from\\":{\\"site\\":1},\\"op\\":{>opcode},\\"label\\":\\"{/x}\\"}';
+  const { ask, lines } = testResolver(`.:53 {\n log . "${json}"\n whoami\n}`);
+  await ask("a.");
+  assert.equal(lines[0], '[INFO] {"name":"a.","from":{"site":1},"op":0,"label":"-"}');
+  assert.throws(
+    () => testResolver('.:53 {\n log . "{when}"\n}'),
+    /unknown placeholder \{when\}; allowed: \{type\}/,
   );
 });
 

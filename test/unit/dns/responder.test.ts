@@ -43,7 +43,8 @@ test("EDNS: version 1 is BADVERS, options are not echoed, DO is, our size is our
   assert.equal((await resolver.ask("a.")).edns, undefined);
 });
 
-test("a name of no block is REFUSED, a foreign class too", async () => {
+test("a name of no block is REFUSED, a foreign class too, and all of an empty block", async () => {
+  assert.equal((await testResolver(".:53 {\n}").ask("x.")).rcode, RCODE.REFUSED);
   const other = testResolver("example.org:53 {\n kubernetes cluster.local\n}");
   assert.equal((await other.ask("example.com.")).rcode, RCODE.REFUSED);
   const ch = { questions: [{ name: "x.example.org.", type: TYPE.TXT, class: CLASS.CH }] };

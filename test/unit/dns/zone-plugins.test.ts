@@ -189,5 +189,8 @@ test("autopath: the first name of the list that exists, as an alias; unknown cli
     "WWW.outside.test. 3600 A 192.0.2.4",
   ]);
   assert.equal((await send(query, { address: "10.244.0.6" }))?.rcode, RCODE.NXDOMAIN);
+  const mx = encodeMessage(queryMessage("www.outside.test.shop.svc.cluster.local.", "MX"));
+  const empty = await send(mx, { address: "10.244.0.5" });
+  assert.deepEqual([empty?.rcode, empty?.answers.length], [RCODE.NOERROR, 1], "other types walk too");
   assert.equal(instance.settings.wantsPods, true);
 });

@@ -88,7 +88,7 @@ class AutopathPlugin implements Plugin {
   }
 
   handle(query: DnsQuery, rest: Rest): Outcome | Promise<Outcome> {
-    if (query.type !== TYPE.A && query.type !== TYPE.AAAA) return rest(query);
+    if (query.type === TYPE.AXFR || query.type === TYPE.IXFR) return rest(query);
     if (longestZone(query.lowerName, this.#zones) === undefined) return rest(query);
     const domains = this.#search(query);
     const first = domains?.[0];

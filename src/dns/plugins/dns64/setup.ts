@@ -79,7 +79,9 @@ function handle(
   count: (query: DnsQuery) => void,
 ): Outcome | Promise<Outcome> {
   const isOurs = query.type === TYPE.AAAA && (options.allowIpv4 || query.client.address.includes(":"));
-  if (!isOurs || query.message.edns?.dnssecOk === true) return rest(query);
+  const { edns, checkingDisabled } = query.message;
+  // Who validates itself must see what was signed (RFC 6147 section 5.5); DO alone is said by many a stub.
+  if (!isOurs || (edns?.dnssecOk === true && checkingDisabled)) return rest(query);
   return whenDone<Outcome>(rest(query), (outcome) => {
     if (outcome.kind !== "answer" || outcome.message.rcode === RCODE.NXDOMAIN) return outcome;
     const hasOwn = outcome.message.answers.some((entry) => entry.type === TYPE.AAAA && !isMapped(entry));

@@ -3,14 +3,14 @@ import type { DnsMessage } from "../../../codec/dns/message.ts";
 import { corefileError } from "../../corefile/corefile-error.ts";
 import { expectArgs, wordArg } from "../../corefile/options.ts";
 import type { Directive } from "../../corefile/parser.ts";
-import { type PluginDefinition, whenDone } from "../../plugin.ts";
+import { type PluginDefinition, type ReplyFlags, whenDone } from "../../plugin.ts";
 
 const FIELDS = { aa: "authoritative", ra: "recursionAvailable", rd: "recursionDesired" } as const;
-type Flags = Partial<Pick<DnsMessage, "authoritative" | "recursionAvailable" | "recursionDesired">>;
+type Flags = ReplyFlags & Partial<Pick<DnsMessage, "authoritative">>;
 
 export const header: PluginDefinition = {
   name: "header",
-  setup: ([directive, second]) => {
+  setup: ([directive, second], context) => {
     if (directive === undefined) return [];
     if (second !== undefined) throw corefileError(second, "header", "allowed once in a server block");
     expectArgs(directive, 0, 0, "header { query|response set|clear FLAG… }");
@@ -18,7 +18,10 @@ export const header: PluginDefinition = {
     const ofResponses: Record<string, boolean> = {};
     for (const option of directive.options ?? []) readRule(option, ofQueries, ofResponses);
     const query: Flags = ofQueries;
-    const response: Flags = ofResponses;
+    const { authoritative, ...forced }: Flags = ofResponses;
+    // The server itself has a say in these two: whether a block forwards, and what the client wrote.
+    context.setFlags(forced);
+    const response = authoritative === undefined ? {} : { authoritative };
     return [
       {
         name: "header",

@@ -33,6 +33,9 @@ export const local: PluginDefinition = {
         name: "local",
         handle: (query) => {
           if (query.class !== CLASS.IN) return NEXT;
+          const zone = ZONES.find((candidate) => isWithin(query.lowerName, candidate));
+          if (query.lowerName === zone && (query.type === TYPE.SOA || query.type === TYPE.NS))
+            return answer(query, { answers: [query.type === TYPE.SOA ? soa(query.name) : ns(query.name)] });
           const isHost =
             query.lowerName === "localhost." ||
             // All of them are this machine (RFC 6761 section 6.3).
@@ -40,9 +43,12 @@ export const local: PluginDefinition = {
             (hasPrefix && query.lowerName.startsWith("localhost."));
           if (isHost) {
             counter.child().value++;
-            return answer(query, { answers: hostRecords(query) });
+            const answers = hostRecords(query);
+            return answer(query, {
+              answers,
+              ...(answers.length > 0 ? {} : { authorities: [soa(zone ?? query.name)] }),
+            });
           }
-          const zone = ZONES.find((candidate) => isWithin(query.lowerName, candidate));
           if (zone === undefined) return NEXT;
           if (query.lowerName === "1.0.0.127.in-addr.arpa." && query.type === TYPE.PTR) {
             return answer(query, {
@@ -61,6 +67,10 @@ function hostRecords(query: DnsQuery): readonly ResourceRecord[] {
   const address = query.type === TYPE.A ? V4 : query.type === TYPE.AAAA ? V6 : undefined;
   if (address === undefined) return [];
   return [record(query.name, query.type, TTL_SECONDS, { kind: "address", address })];
+}
+
+function ns(zone: string): ResourceRecord {
+  return record(zone, TYPE.NS, TTL_SECONDS, { kind: "name", name: "localhost." });
 }
 
 function soa(zone: string): ResourceRecord {

@@ -1,5 +1,5 @@
 /** Layer dns. Formats of the query log: text with placeholders, compiled once. */
-import { formatClass, formatOpcode, formatRcode, formatType } from "../../../codec/dns/constants.ts";
+import { formatClass, formatRcode, formatType } from "../../../codec/dns/constants.ts";
 import type { DnsMessage } from "../../../codec/dns/message.ts";
 import type { Observation } from "../../plugin.ts";
 import type { DnsQuery } from "../../query.ts";
@@ -13,9 +13,9 @@ const NAMED: Readonly<Record<string, string>> = { "{common}": COMMON, "{combined
 
 const PLACEHOLDERS: Readonly<Record<string, Part>> = {
   "{type}": (query) => formatType(query.type),
-  "{name}": (query) => query.name,
+  "{name}": (query) => query.lowerName,
   "{class}": (query) => formatClass(query.class),
-  "{proto}": (query) => query.client.transport,
+  "{proto}": (query) => (query.client.transport === "udp" ? "udp" : "tcp"),
   "{remote}": (query) => bracketed(query.client.address),
   "{port}": (query) => String(query.client.port),
   "{local}": (query) => bracketed(query.client.localAddress),
@@ -27,7 +27,7 @@ const PLACEHOLDERS: Readonly<Record<string, Part>> = {
   "{>bufsize}": (query) => String(query.message.edns?.udpBytes ?? 512),
   "{>do}": (query) => String(query.message.edns?.dnssecOk ?? false),
   "{>id}": (query) => String(query.message.id),
-  "{>opcode}": (query) => formatOpcode(query.message.opcode),
+  "{>opcode}": (query) => String(query.message.opcode),
 };
 
 /** @returns a function that writes a line, or the placeholder that is not known */
@@ -40,10 +40,11 @@ export function compileFormat(
   const parts: Part[] = [];
   for (const piece of expanded.split(/(\{[^{}]+\})/)) {
     const placeholder = PLACEHOLDERS[piece];
-    const label = /^\{\/([^{}]+\/[^{}]+)\}$/.exec(piece)?.[1];
+    const label = /^\{\/([^{}]+)\}$/.exec(piece)?.[1];
     if (placeholder !== undefined) parts.push(placeholder);
     else if (label !== undefined) parts.push((query) => query.metadata?.get(label) ?? "-");
-    else if (/^\{[^{}]+\}$/.test(piece)) return { kind: "unknown", placeholder: piece };
+    // Other braces are text, as in lines that are JSON.
+    else if (/^\{>?\w+\}$/.test(piece)) return { kind: "unknown", placeholder: piece };
     else if (piece !== "") parts.push(() => piece);
   }
   return { kind: "format", write: (query, seen) => parts.map((part) => part(query, seen)).join("") };
