@@ -139,12 +139,13 @@ export class Agent {
 
   /** For `nodeplane status`. */
   status(): AgentStatus {
-    const { settings, source } = this.#options;
+    const { settings, source, host } = this.#options;
     const { health, config, node, isConnected } = this.#programming;
     return {
       version: VERSION,
       nodeName: settings.nodeName,
       startedAt: new Date(this.#startedAtMs).toISOString(),
+      ...(host.networkNamespace === undefined ? {} : { networkNamespace: host.networkNamespace }),
       ready: health.isReady,
       healthy: health.isHealthy,
       feed: {

@@ -5,9 +5,10 @@ import { AGENT_HELP } from "../agent/agent-help.ts";
 import { systemClock } from "../agent/clock.ts";
 import { type LoadedSettings, loadSettings } from "../agent/config/load-settings.ts";
 import { setOomScore } from "../agent/host/oom-score.ts";
-import { openHost } from "../agent/host/open-host.ts";
+import { openHost, readNetworkNamespace } from "../agent/host/open-host.ts";
 import { createLogger } from "../agent/log.ts";
 import { openFeed } from "../agent/open-feed.ts";
+import { refuseSecond } from "../agent/status/refuse-second.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import { cleanupCommand } from "./cleanup.ts";
@@ -52,6 +53,7 @@ async function runAgent(
   io: CommandIo,
 ): Promise<number> {
   const log = createLogger(settings.logLevel);
+  await refuseSecond(settings.statusSocket, readNetworkNamespace());
   if (settings.oomScoreAdj !== undefined) setOomScore(settings.oomScoreAdj, log);
   const source = await openFeed(settings, log);
   const host = await openHost(io.env, settings);

@@ -84,6 +84,22 @@ test("a killed agent changes nothing, and its successor writes nothing", async (
   assert.equal(answer(), "pod1");
 });
 
+test("a second agent on one node is refused: they would undo each other's rules", () => {
+  const args = [
+    "agent",
+    "--objects",
+    world.objects,
+    "--proxy-mode=iptables",
+    "--status-socket",
+    world.socket,
+  ];
+  assert.throws(
+    () => world.run(NODEPLANE, ...args, "--state-dir", join(world.folder, "second")),
+    /the agent of node n1 has been running on this node since/,
+  );
+  assert.equal(answer(), "pod1");
+});
+
 test("a table deleted by somebody else is written again", async () => {
   world.run("nft", "delete", "table", "ip", "nodeplane");
   await eventually("the service answers again", () => answer() === "pod1");

@@ -39,6 +39,8 @@ export interface Host {
   readonly ipvs?: IpvsHost;
   /** What IPVS mode may have left, to be closed; asking for it loads no kernel module. */
   openIpvs?(): IpvsHost;
+  /** Which network namespace this is, as `/proc/self/ns/net` names it. */
+  readonly networkNamespace?: string;
   /** Release of the kernel, as `uname -r` has it. */
   readonly kernelRelease?: string;
   /** Installed commands whose tables may hold something; asking loads no kernel module. */

@@ -1,5 +1,5 @@
 /** Layer agent. The real machine as a {@link Host}, made of the drivers. */
-import { existsSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
 import { release } from "node:os";
 import { LinuxConntrack } from "../../drivers/conntrack/index.ts";
 import { LinuxNft } from "../../drivers/nftables/index.ts";
@@ -21,6 +21,11 @@ export function openTables(): { readonly ip: LinuxNft; readonly ip6: LinuxNft } 
   const ip = new LinuxNft({ family: "ip", name: TABLE });
   // One socket for both: neither hears the commits of the other as foreign ones.
   return { ip, ip6: new LinuxNft({ family: "ip6", name: TABLE }, ip) };
+}
+
+/** Names the network namespace of this process. */
+export function readNetworkNamespace(): string {
+  return readlinkSync("/proc/self/ns/net");
 }
 
 /**
@@ -51,6 +56,7 @@ export async function openHost(
     ...(accounting === undefined ? {} : { accounting }),
     ...(ipvs === undefined ? {} : { ipvs }),
     openIpvs,
+    networkNamespace: readNetworkNamespace(),
     kernelRelease: release(),
     usedIptables,
     removeCounters,

@@ -29,6 +29,8 @@ export interface AgentStatus {
   readonly version: string;
   readonly nodeName: string;
   readonly startedAt: string;
+  /** The network namespace that is programmed, as `/proc/self/ns/net` names it. */
+  readonly networkNamespace?: string;
   readonly ready: boolean;
   readonly healthy: boolean;
   readonly feed: {

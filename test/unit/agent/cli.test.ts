@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import pino from "pino";
 import type { AgentStatus } from "../../../src/agent/status/agent-status.ts";
 import { formatStatus } from "../../../src/agent/status/format-status.ts";
+import { refuseSecond } from "../../../src/agent/status/refuse-second.ts";
 import { openStatusSocket } from "../../../src/agent/status/status-socket.ts";
 import { agentCommand } from "../../../src/cli/agent.ts";
 import { cleanupCommand } from "../../../src/cli/cleanup.ts";
@@ -155,6 +156,14 @@ test("status asks the socket; without an agent it says so", async () => {
   assert.equal(refused.status, 1);
   assert.match(refused.err, /the agent of node n1 runs and would restore its rules/);
   await socket.close();
+  const here = { ...STATUS, networkNamespace: "net:[2]" };
+  const first = await openStatusSocket({ ...options, status: () => here });
+  await refuseSecond(path, "net:[3]");
+  await refuseSecond("", "net:[2]");
+  const second = /the agent of node n1 has been running on this node since \d{4}-.*: stop it first/;
+  await assert.rejects(refuseSecond(path, "net:[2]"), second);
+  await first?.close();
+  await refuseSecond(path, "net:[2]");
 });
 
 test("plan prints a script for nft and names what would be refused", async () => {
