@@ -39,7 +39,7 @@ for (const unit of UNITS) {
     }
     assert.match(
       text,
-      /^CapabilityBoundingSet=(CAP_NET_ADMIN CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE|CAP_NET_BIND_SERVICE|)$/m,
+      /^CapabilityBoundingSet=(CAP_NET_ADMIN CAP_NET_RAW CAP_NET_BIND_SERVICE CAP_SYS_RESOURCE|CAP_NET_BIND_SERVICE|)$/m,
     );
   });
 }
