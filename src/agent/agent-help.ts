@@ -2,8 +2,8 @@
 export const AGENT_HELP = `Usage: nodeplane agent --control-plane HOST:6444 [options]
        nodeplane agent --objects PATH [options]
 
-Programs this node's kernel (nftables, iptables or IPVS) so that Kubernetes Services reach their endpoints. Runs as root until SIGTERM;
-the rules stay when it ends.
+Programs this node's kernel (nftables, iptables or IPVS) so that Kubernetes Services reach their endpoints. Runs as
+root until SIGTERM; the rules stay when it ends.
 
 Where objects come from (one of the two):
   --control-plane HOST:PORT    the node stream of a control plane

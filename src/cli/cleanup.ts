@@ -18,8 +18,8 @@ Removes everything that any mode of nodeplane ever installed on this node: the n
 'ip6 nodeplane', and the KUBE-… chains of iptables mode with the jumps to them, legacy and nft variant, both families
 (what a kubelet shares stays while there is one) with their packet counters, and the virtual servers of ipvs mode with the
 device kube-ipvs0 and the tables 'ip nodeplane-ipvs' and 'ip6 nodeplane-ipvs'. Tables, chains and rules of others stay as
-they are; a chain of ours that a rule of others leads to is emptied and stays. Kernel settings that nodeplane changed are listed, not changed back, since others may rely on them by now. Run
-it after the agent was stopped.
+they are; a chain of ours that a rule of others leads to is emptied and stays. Kernel settings that nodeplane changed are
+listed, not changed back, since others may rely on them by now. Run it after the agent was stopped.
 
   --state-dir DIR   the agent's --state-dir (default /var/lib/nodeplane/agent)
   --socket PATH     the agent's --status-socket (default /run/nodeplane/agent.sock)
@@ -37,6 +37,9 @@ export const cleanupCommand: Command = async (args, io) => {
       `nodeplane cleanup: the agent of node ${answer.status.nodeName} runs and would restore its rules: stop it first ('systemctl stop nodeplane-agent')\n`,
     );
     return 1;
+  }
+  if (process.getuid?.() !== 0) {
+    throw new NodeplaneError("CONFIG_INVALID", { detail: "this changes the node's kernel: run it as root" });
   }
   // One that fails is no reason to leave the others.
   const failures = [...(await removeTables(io)), ...(await removeChains(io)), ...(await removeServers(io))];

@@ -42,7 +42,7 @@ export const demo: Command = async (args, io) => {
     `demo-${randomBytes(3).toString("hex")}`,
     io.env["NODEPLANE_LAB_BASE"] ?? "/run/nodeplane-lab",
   );
-  const colours = io.isTerminal && io.env["NO_COLOR"] === undefined;
+  const colours = io.isTerminal && (io.env["NO_COLOR"] ?? "") === "";
   const tell = narrator(io.out, colours, () => performance.now());
   const keep = args.includes("--keep");
   let isDone = false;

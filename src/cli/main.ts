@@ -68,8 +68,9 @@ export async function main(argv: readonly string[]): Promise<number> {
   process.once("SIGINT", () => abort.abort());
   // A reader that went away ('| head') is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(0);
+    if (error.code === "EPIPE") process.exit(0);
+    process.stderr.write(`nodeplane: cannot write to standard output: ${error.message}\n`);
+    process.exit(1);
   });
   const io: CommandIo = {
     out: (text) => void process.stdout.write(text),

@@ -1,5 +1,6 @@
 /** What a command says that cannot do what it was asked, and that it changes nothing then. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { loadSettings } from "../../../src/agent/config/load-settings.ts";
 import { createLogger } from "../../../src/agent/log.ts";
 import { openFeed } from "../../../src/agent/open-feed.ts";
 import { certificateCommand } from "../../../src/cli/certificate.ts";
+import { cleanupCommand } from "../../../src/cli/cleanup.ts";
 import type { Command } from "../../../src/cli/command.ts";
 import { describeFailure } from "../../../src/cli/describe-failure.ts";
 import { dnsCommand } from "../../../src/cli/dns.ts";
@@ -70,6 +72,7 @@ async function run(command: Command, ...args: string[]): Promise<number> {
 
 const commands: Readonly<Record<string, (...args: string[]) => Promise<unknown>>> = {
   status: async (...args) => await run(statusCommand, ...args),
+  cleanup: async (...args) => await run(cleanupCommand, ...args),
   certificate: async (...args) => await run(certificateCommand, ...args),
   lab: async (...args) => await run(labCommand, "up", ...args),
   "control-plane": async (...args) => await Promise.resolve().then(() => loadConfig(args)),
@@ -136,4 +139,15 @@ test("files that cannot be read or written are errors of the catalogue, with the
     assert.ok(error instanceof NodeplaneError && error.code === "COMMAND_FAILED");
     return error.context.path === below;
   });
+});
+
+test("output that cannot be written is an error, a reader that went away is none", () => {
+  const nodeplane = join(import.meta.dirname, "../../../bin/nodeplane");
+  const shell = (script: string) =>
+    spawnSync("bash", ["-o", "pipefail", "-c", script, "bash", nodeplane], { encoding: "utf8" });
+  const full = shell('"$1" --help >/dev/full');
+  assert.equal(full.status, 1);
+  assert.match(full.stderr, /^nodeplane: cannot write to standard output: ENOSPC[^\n]*\n$/);
+  const gone = shell('"$1" lab --help | true');
+  assert.deepEqual([gone.status, gone.stderr], [0, ""]);
 });
