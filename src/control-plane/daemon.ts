@@ -236,6 +236,7 @@ async function renew(pki: Pki, server: ApiServer, nodeStream: NodeStream, log: C
 
 const systemClock = {
   nowMs: Date.now,
+  monotonicMs: () => performance.now(),
   sleep: async (ms: number, signal: AbortSignal): Promise<void> => {
     await delay(ms, undefined, { signal }).catch(() => undefined);
   },

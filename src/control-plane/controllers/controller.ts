@@ -14,6 +14,8 @@ export interface ControllerLog {
 export interface ControllerClock {
   /** Milliseconds since the epoch. */
   nowMs(): number;
+  /** Milliseconds on a clock that never jumps: for how long something has been so. */
+  monotonicMs(): number;
   /** Resolves after `ms`, or at once when `signal` aborts. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }

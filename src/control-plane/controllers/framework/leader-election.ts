@@ -46,12 +46,12 @@ async function holdAndLead(
   const stop = (): void => term.abort();
   signal.addEventListener("abort", stop, { once: true });
   const work = lead(term.signal);
-  let renewedMs = options.clock.nowMs();
+  let renewedMs = options.clock.monotonicMs();
   while (!term.signal.aborted) {
     await options.clock.sleep(RENEW_MS, term.signal);
     if (term.signal.aborted) break;
-    if (await tryAcquire(options)) renewedMs = options.clock.nowMs();
-    else if (options.clock.nowMs() - renewedMs > GIVE_UP_MS) {
+    if (await tryAcquire(options)) renewedMs = options.clock.monotonicMs();
+    else if (options.clock.monotonicMs() - renewedMs > GIVE_UP_MS) {
       options.log.warn({ lease: options.name }, "lease lost");
       term.abort();
     }

@@ -41,10 +41,11 @@ class NodeLifecycle {
       if (now === undefined && old !== undefined) this.#liveness.forget(keyOf(old));
     });
     const periodMs = Math.min(MAX_PERIOD_MS, this.#graceMs / 4);
-    for (let lookedMs = clock.nowMs(); !signal.aborted; ) {
-      // Stopped, suspended, or the clock was set: what could not be seen must not be held against anybody.
-      if (clock.nowMs() - lookedMs > this.#graceMs / 2 + periodMs) this.#liveness.forgive(clock.nowMs());
-      lookedMs = clock.nowMs();
+    for (let lookedMs = clock.monotonicMs(); !signal.aborted; ) {
+      // Stopped or starved: what could not be seen must not be held against anybody.
+      const nowMs = clock.monotonicMs();
+      if (nowMs - lookedMs > this.#graceMs / 2 + periodMs) this.#liveness.forgive(nowMs);
+      lookedMs = nowMs;
       await this.#look([...nodes.all()]);
       await clock.sleep(periodMs, signal);
     }
@@ -62,7 +63,7 @@ class NodeLifecycle {
       );
     }
     // Once the first one is back, the others get the time to come back too.
-    if (this.#allSilent && !allSilent) this.#liveness.forgive(clock.nowMs());
+    if (this.#allSilent && !allSilent) this.#liveness.forgive(clock.monotonicMs());
     this.#allSilent = allSilent;
     for (const node of silent) {
       try {
@@ -77,7 +78,7 @@ class NodeLifecycle {
   #silenceMs(node: ApiObject): number {
     const { informers, clock } = this.#context;
     const lease = informers.get(LEASES).get(keyFor(LEASE_NAMESPACE, keyOf(node)));
-    return this.#liveness.silenceMs(node, lease, clock.nowMs());
+    return this.#liveness.silenceMs(node, lease, clock.monotonicMs());
   }
 
   async #takeOut(node: ApiObject): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Layer control-plane. When each Node was last known to be alive, by this process's own clock: the moment at which
+ * Layer control-plane. When each Node was last known to be alive, by a clock of this process that never jumps: the moment at which
  * its Lease or its reported status was seen to change. So clocks of nodes need not agree with ours, and a control
  * plane that was down itself gives every Node a whole grace period. Pure but for the time it is given.
  */

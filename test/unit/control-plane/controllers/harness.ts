@@ -17,6 +17,7 @@ import type { Store } from "../../../../src/control-plane/store/store.ts";
 /** Time stands still until `advance`. */
 export class FakeClock implements ControllerClock {
   #nowMs: number;
+  #jumpedMs = 0;
   #sleepers: { atMs: number; wake: () => void }[] = [];
 
   constructor(nowMs = Date.parse("2026-01-01T00:00:00Z")) {
@@ -24,7 +25,16 @@ export class FakeClock implements ControllerClock {
   }
 
   nowMs(): number {
+    return this.#nowMs + this.#jumpedMs;
+  }
+
+  monotonicMs(): number {
     return this.#nowMs;
+  }
+
+  /** Somebody sets the machine's clock; no time passes. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
   }
 
   sleep(ms: number, signal: AbortSignal): Promise<void> {

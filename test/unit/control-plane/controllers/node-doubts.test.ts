@@ -70,3 +70,20 @@ test("a control plane that stood still for a minute blames nobody", () =>
     await cluster.advance(20);
     assert.deepEqual(await readyPods(cluster), ["pod1", "pod2", "pod3"]);
   }));
+
+test("a clock that is set forward takes no Node out, one that is set back hides no silence", () =>
+  withNodes(async (cluster) => {
+    const others = async (seconds: number): Promise<void> => {
+      for (let second = 0; second < seconds; second += 5) {
+        for (const name of NODES.slice(0, 2)) await report(cluster, name);
+        await cluster.advance(5);
+      }
+    };
+    await others(10);
+    cluster.clock.jump(25_000);
+    await others(10);
+    assert.deepEqual(await readyPods(cluster), ["pod1", "pod2", "pod3"]);
+    cluster.clock.jump(-3_600_000);
+    await others(60);
+    assert.deepEqual(await readyPods(cluster), ["pod1", "pod2"]);
+  }));
