@@ -157,7 +157,7 @@ export const labCommand: Command = async (args, io) => {
       );
       return 0;
     case "status":
-      return await labStatus(dir, io);
+      return labStatus(dir, io);
     case "kubeconfig":
       dir.require();
       io.out(`${dir.file("kubeconfig")}\n`);

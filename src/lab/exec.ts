@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { NodeplaneError } from "../model/errors.ts";
-import { nodeIndex } from "./addresses.ts";
+import { nodeIndex, nodeNames } from "./addresses.ts";
 import type { LabDir, LabRecord } from "./lab-dir.ts";
 import { isReservedName, podNs } from "./names.ts";
 import { enter, labEnvironment, type NamespaceRecord, requireNamespace } from "./namespaces.ts";
@@ -15,7 +15,7 @@ export function findTarget(lab: LabDir, record: LabRecord, target: string): Name
   const pod = findPod(lab, target);
   if (pod !== undefined) return requireNamespace(lab, podNs(pod.namespace, pod.name));
   const pods = listPods(lab).map((entry) => entry.name);
-  const known = [`node1 … node${record.nodes}`, "client", "control-plane", ...pods].join(", ");
+  const known = [...nodeNames(record.nodes), "client", "control-plane", ...pods].join(", ");
   throw new NodeplaneError("CONFIG_INVALID", {
     object: `"${target}"`,
     detail: `there is no such node or pod in lab "${lab.name}"; there are ${known}`,

@@ -128,7 +128,7 @@ export class LabDir {
     if (record !== undefined) return record;
     throw new NodeplaneError("CONFIG_INVALID", {
       object: `lab "${this.name}"`,
-      detail: "it is not up; start it with 'nodeplane lab up'",
+      detail: `it is not up; start it with 'nodeplane lab up --name ${this.name}'`,
     });
   }
 

@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import { NodeplaneError } from "../model/errors.ts";
 import { type IpAddress, ipFromBytes, ipToBytes, parseCidr } from "../model/ip.ts";
-import { DNS_SERVICE, nodeIndex, resolvConf } from "./addresses.ts";
+import { DNS_SERVICE, nodeIndex, nodeNames, resolvConf } from "./addresses.ts";
 import { killNamespace } from "./down.ts";
 import { NODEPLANE } from "./executable.ts";
 import type { LabDir, LabRecord, PodRecord } from "./lab-dir.ts";
@@ -82,7 +82,7 @@ export function checkPod(lab: LabDir, record: LabRecord, spec: PodSpec): void {
     refuse("--namespace", `"${spec.namespace}" is not a namespace name`);
   const index = nodeIndex(spec.node);
   if (index < 1 || index > record.nodes)
-    refuse("--node", `"${spec.node}" is none of node1 … node${record.nodes}`);
+    refuse("--node", `"${spec.node}" is none of ${nodeNames(record.nodes).join(", ")}`);
   if (lab.read("pods", podNs(spec.namespace, spec.name)) !== undefined) {
     refuse(`pod "${spec.namespace}/${spec.name}"`, "it exists; 'nodeplane lab delete-pod' removes it");
   }

@@ -2,6 +2,8 @@
  * Layer lab. The long-running programs of a lab (daemons, relays, echo servers): one record each under `proc/`, with the
  * arguments they were started with, so that `lab up` can start again what died.
  */
+import { existsSync, readFileSync } from "node:fs";
+import { NodeplaneError } from "../model/errors.ts";
 import type { LabDir } from "./lab-dir.ts";
 import { enter, labEnvironment, requireNamespace } from "./namespaces.ts";
 import { isAlive, type ProcessId, signalProcess, startDetached, waitGone } from "./processes.ts";
@@ -29,6 +31,16 @@ export function listServices(lab: LabDir): readonly string[] {
 /** Path of a service's log. */
 export function logPath(lab: LabDir, name: string): string {
   return `${lab.folder("log")}/${name}.log`;
+}
+
+/** @throws {NodeplaneError} with the end of its log when a service has ended; `what` is what a person calls it */
+export function requireAlive(lab: LabDir, name: string, what = name): void {
+  if (findService(lab, name) !== undefined) return;
+  const log = logPath(lab, name);
+  const tail = existsSync(log)
+    ? readFileSync(log, "utf8").trim().split("\n").slice(-3).join(" | ").slice(-600)
+    : "";
+  throw new NodeplaneError("COMMAND_FAILED", { operation: what, detail: `it ended: ${tail} (log: ${log})` });
 }
 
 /** Starts a service unless it runs; `namespace` undefined runs it in the machine's own. */

@@ -8,7 +8,7 @@ import { findService, listServices } from "./services.ts";
 
 function row(cells: readonly string[]): string {
   return `${cells
-    .map((cell, index) => cell.padEnd([22, 8, 38][index] ?? 0))
+    .map((cell, index) => cell.padEnd([22, 10, 38][index] ?? 0))
     .join("  ")
     .trimEnd()}\n`;
 }
@@ -32,13 +32,13 @@ export function findDead(
 }
 
 /** Prints the table. @returns 0 when all is alive, 1 otherwise or without a lab */
-export async function labStatus(
+export function labStatus(
   lab: LabDir,
   { out, err }: { readonly out: (text: string) => void; readonly err: (text: string) => void },
-): Promise<number> {
+): number {
   const record = lab.record();
   if (record === undefined) {
-    err(`there is no lab "${lab.name}"; 'nodeplane lab up' starts one\n`);
+    err(`there is no lab "${lab.name}"; 'nodeplane lab up --name ${lab.name}' starts one\n`);
     return 1;
   }
   const pair = (address: { v4: string; v6: string }): string =>
@@ -71,6 +71,6 @@ export async function labStatus(
   out(`kubeconfig: ${lab.file("kubeconfig")}\nlogs: ${lab.file("log")}\n`);
   const dead = findDead(lab, record);
   if (dead.namespaces.length === 0 && dead.services.length === 0) return 0;
-  out("'nodeplane lab up' starts again what is down\n");
-  return await Promise.resolve(1);
+  out(`'nodeplane lab up --name ${lab.name}' starts again what is down\n`);
+  return 1;
 }

@@ -3,7 +3,7 @@
  * Called for a lab that is up it starts again what died; a lab that was left half-way is taken down first.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { NodeplaneError } from "../model/errors.ts";
 import { DNS_SERVICE, nodeIndex, nodeNames } from "./addresses.ts";
 import { ApiClient, at, listAt } from "./api-client.ts";
@@ -24,7 +24,7 @@ import { FABRIC_NS } from "./names.ts";
 import { enter, requireNamespace } from "./namespaces.ts";
 import { buildNetwork } from "./network.ts";
 import { tryRun } from "./run.ts";
-import { findService, logPath, restartService } from "./services.ts";
+import { logPath, requireAlive, restartService } from "./services.ts";
 import { findDead } from "./status.ts";
 import { ipBatch, podRouteLines } from "./topology.ts";
 
@@ -209,19 +209,6 @@ async function waitForDns(work: Work, api: ApiClient, names: readonly string[]):
   );
 }
 
-/** @throws {NodeplaneError} with the end of its log when a service has ended */
-function alive(lab: LabDir, service: string): void {
-  if (findService(lab, service) !== undefined) return;
-  const log = logPath(lab, service);
-  const tail = existsSync(log)
-    ? readFileSync(log, "utf8").trim().split("\n").slice(-3).join(" | ").slice(-600)
-    : "";
-  throw new NodeplaneError("COMMAND_FAILED", {
-    operation: service,
-    detail: `it ended: ${tail} (log: ${log})`,
-  });
-}
-
 /** Polls while the services it depends on live. */
 async function poll<T>(
   work: Work,
@@ -233,7 +220,7 @@ async function poll<T>(
   let last = "";
   for (;;) {
     work.signal.throwIfAborted();
-    for (const service of services) alive(work.lab, service);
+    for (const service of services) requireAlive(work.lab, service);
     try {
       const found = await check();
       if (found !== undefined) return found;

@@ -1,6 +1,8 @@
 /** Layer lab. What a pod needs of the API, and waiting for what the API says about it. */
 import { ApiClient, at, listAt } from "./api-client.ts";
 import type { LabDir, PodRecord } from "./lab-dir.ts";
+import { podNs } from "./names.ts";
+import { findService, requireAlive } from "./services.ts";
 
 const READY_TIMEOUT_MS = 30_000;
 const GONE_TIMEOUT_MS = 10_000;
@@ -12,18 +14,21 @@ export function isPodReady(pod: unknown): boolean {
   );
 }
 
-/** Waits until the Pod is in the API and ready. */
+/** Waits until the Pod is in the API and ready. @throws {NodeplaneError} at once when its program has ended */
 export async function waitPodReady(lab: LabDir, pod: PodRecord, signal?: AbortSignal): Promise<void> {
   const api = new ApiClient(lab.file("kubeconfig"));
   try {
     const path = `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`;
-    const check = async (): Promise<true | undefined> => (isPodReady(await api.get(path)) ? true : undefined);
+    const program = podNs(pod.namespace, pod.name);
+    const check = async (): Promise<true | undefined> =>
+      findService(lab, program) === undefined || isPodReady(await api.get(path)) ? true : undefined;
     await api.waitFor(
       `pod ${pod.namespace}/${pod.name} to be ready (its agent's log: ${lab.file("log", `${pod.node}.agent.log`)})`,
       check,
       READY_TIMEOUT_MS,
       signal,
     );
+    requireAlive(lab, program, `pod ${pod.namespace}/${pod.name}`);
   } finally {
     api.close();
   }

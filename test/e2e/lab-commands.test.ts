@@ -93,6 +93,16 @@ suite("lab commands", () => {
     assert.doesNotMatch(await ok("status", "--name", first), /echo|own/);
   });
 
+  test("a pod whose command ends at once is an error that says why", async () => {
+    const gone = await lab("pod", "gone", "--name", first, "--node", "node1", "--", "/nonexistent");
+    assert.equal(gone.status, 1);
+    assert.match(
+      gone.stderr,
+      /^nodeplane lab: command failed: pod default\/gone: it ended: .*No such file or directory \(log: /,
+    );
+    await ok("delete-pod", "gone", "--name", first);
+  });
+
   test("bad input is one clear line and exit 2", async () => {
     const cases: readonly (readonly [readonly string[], RegExp])[] = [
       [["up", "--nodes", "0"], /--nodes "0" is not allowed/],
