@@ -51,6 +51,7 @@ export class Agent {
   readonly #reporting: Reporting;
   readonly #preconditions: Preconditions;
   readonly #serviceHealth: ServiceHealthServers;
+  #healthWanted: readonly ServiceHealth[] = [];
   readonly #listeners: HttpListener[] = [];
   #serving: Promise<void> = Promise.resolve();
 
@@ -68,7 +69,11 @@ export class Agent {
       metrics,
       observers: [new LocalServices(settings.nodeName, (wanted) => this.#serve(wanted))],
       onReady: (status) => this.#ready(status),
-      onNodeChange: () => this.#reporting.changed(),
+      onNodeChange: () => {
+        this.#reporting.changed();
+        // The addresses that health checks of Services answer on may be others now.
+        this.#serve(this.#healthWanted);
+      },
     });
     this.#reporting = new Reporting({
       settings,
@@ -194,6 +199,7 @@ export class Agent {
   }
 
   #serve(wanted: readonly ServiceHealth[]): void {
+    this.#healthWanted = wanted;
     this.#serving = this.#serving.then(() => this.#serviceHealth.set(wanted));
   }
 

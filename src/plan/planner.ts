@@ -13,7 +13,7 @@ import type { NodeConfig } from "./node-config.ts";
 import { mergeRanges, rangeOfCidr } from "./ranges.ts";
 import { ShapeClaims } from "./shape-claims.ts";
 import type { ServiceSpec } from "./tracker/service-spec.ts";
-import { reduceService, shapesOf } from "./tracker/service-spec.ts";
+import { isProxiedSlice, reduceService, shapesOf } from "./tracker/service-spec.ts";
 import type { SliceRecord } from "./tracker/slice-record.ts";
 import { endpointCount, equalRecords, PortLists, packSlice } from "./tracker/slice-record.ts";
 import { StringTable } from "./tracker/string-table.ts";
@@ -90,10 +90,15 @@ export class Planner {
     if (object.kind === "Service") this.#staged.services.set(name, reduceService(object));
     else if (object.kind === "ServiceCIDR") this.#staged.cidrs.set(name, object.cidrs);
     else if (object.kind === "EndpointSlice") {
+      this.#stagedSliceProblems.delete(name);
+      if (!isProxiedSlice(object)) {
+        this.#staged.slices.set(name, GONE_SLICE);
+        return;
+      }
       const problems: ObjectProblem[] = [];
       const record = packSlice(object, this.#names, this.#ports, problems);
       const service = `${object.meta.namespace}/${object.serviceName}`;
-      this.#staged.slices.set(name, object.serviceName === "" ? GONE_SLICE : { service, record });
+      this.#staged.slices.set(name, { service, record });
       if (problems.length > 0) this.#stagedSliceProblems.set(name, problems);
     }
   }

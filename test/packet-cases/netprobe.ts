@@ -92,6 +92,11 @@ export class NetProbe {
     return { status: reply.status ?? 0, body: reply.body ?? "" };
   }
 
+  /** Empties a namespace's table of connections. */
+  async forgetConnections(netns: string): Promise<void> {
+    await this.#send("forget", netns);
+  }
+
   /** Ends the tool; its sockets go with it. */
   end(): void {
     this.#child.kill("SIGKILL");

@@ -123,6 +123,8 @@ class Player {
     const services = this.#options.file.fixtures.get(first?.fixture ?? "") ?? [];
     this.#network.route(services);
     await agent.apply(services, first?.zone);
+    // A port that a client of the fixture before has used is new to this one.
+    await this.#probe.forgetConnections(this.#network.netns("node"));
     const rules = await this.#kernelRules(cases);
     const alone = cases.filter((item) => this.#changesNetwork(item));
     const together = cases.filter((item) => !alone.includes(item));

@@ -19,7 +19,13 @@ const REMOTE6 = { node: "2001:db8:ff::1", far: "2001:db8:ff::2" };
 const OUT4 = { node: "192.0.2.5", far: "192.0.2.6" };
 const OUT6 = { node: "2001:db8:fe::1", far: "2001:db8:fe::2" };
 
+/**
+ * Timestamps without an offset for each pair of addresses: a backend that still remembers a port of the node's takes a newer
+ * connection from it, whatever address it was sent to first.
+ */
+const CLIENT_SYSCTLS = ["net.ipv4.tcp_timestamps=2"];
 const ROUTER_SYSCTLS = [
+  ...CLIENT_SYSCTLS,
   "net.ipv4.ip_forward=1",
   "net.ipv6.conf.all.forwarding=1",
   "net.ipv4.conf.all.rp_filter=0",
@@ -29,7 +35,8 @@ const ROUTER_SYSCTLS = [
   // Refusals must not be rationed: many cases come from one client.
   "net.ipv4.icmp_ratelimit=0",
   "net.ipv6.icmp.ratelimit=0",
-  "net.ipv4.icmp_msgs_per_sec=100000",
+  "net.ipv4.icmp_msgs_per_sec=1000000",
+  "net.ipv4.icmp_msgs_burst=100000",
 ];
 
 function isV6(address: string): boolean {
@@ -177,7 +184,12 @@ export class PacketTopology {
     const routers = ["node", "remote", "out"];
     namespaces.add(...routers, "ext");
     for (const role of routers) this.#sysctl(role, ...ROUTER_SYSCTLS);
-    this.#sysctl("ext", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0");
+    this.#sysctl(
+      "ext",
+      "net.ipv4.conf.all.rp_filter=0",
+      "net.ipv4.conf.default.rp_filter=0",
+      ...CLIENT_SYSCTLS,
+    );
     this.#routerLink("remote", REMOTE4, REMOTE6);
     this.#routerLink("out", OUT4, OUT6);
     namespaces.batch(["route add default via 192.0.2.6", "route add default via 2001:db8:fe::2"], "node");
@@ -187,6 +199,7 @@ export class PacketTopology {
     );
     const addresses = podAddresses.map(([, address]) => address);
     this.#leafLinks([{ router: "node", role: "pod", addresses, routed: true }]);
+    this.#sysctl("pod", ...CLIENT_SYSCTLS);
     this.#backendLeaves();
     for (const role of [...routers, "ext", "pod"]) this.#widenNeighbourQueues(role);
   }

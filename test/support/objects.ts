@@ -10,15 +10,16 @@ export function meta(namespace: string, name: string): ObjectMeta {
 export type ServiceFields = Partial<Omit<Service, "kind" | "meta" | "clusterIPs">> & {
   readonly clusterIPs?: readonly string[];
   readonly createdAtMs?: number;
+  readonly labels?: Readonly<Record<string, string>>;
 };
 
 /** A ClusterIP service with port 80/TCP unless said otherwise; `name` is `namespace/name` or a name in `default`. */
 export function service(name: string, fields: ServiceFields = {}): Service {
   const [namespace = "", own = ""] = name.includes("/") ? name.split("/") : ["default", name];
-  const { clusterIPs = ["10.96.0.10"], createdAtMs = 0, ...rest } = fields;
+  const { clusterIPs = ["10.96.0.10"], createdAtMs = 0, labels = {}, ...rest } = fields;
   return {
     kind: "Service",
-    meta: { ...meta(namespace, own), creationTimestampMs: createdAtMs },
+    meta: { ...meta(namespace, own), creationTimestampMs: createdAtMs, labels },
     type: "ClusterIP",
     headless: false,
     clusterIPs: clusterIPs.map(mustIp),
@@ -44,15 +45,18 @@ export function endpoint(address: string, fields: Partial<Endpoint> = {}): Endpo
 export function slice(
   name: string,
   endpoints: readonly (string | Endpoint)[],
-  fields: Partial<Omit<EndpointSlice, "kind" | "meta">> & { readonly suffix?: string } = {},
+  fields: Partial<Omit<EndpointSlice, "kind" | "meta">> & {
+    readonly suffix?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  } = {},
 ): EndpointSlice {
   const [namespace = "", own = ""] = name.includes("/") ? name.split("/") : ["default", name];
-  const { suffix = "1", ...rest } = fields;
+  const { suffix = "1", labels = {}, ...rest } = fields;
   const [first] = endpoints;
   const text = typeof first === "string" ? first : (first?.addresses[0] ?? "");
   return {
     kind: "EndpointSlice",
-    meta: meta(namespace, `${own}-${suffix}`),
+    meta: { ...meta(namespace, `${own}-${suffix}`), labels },
     serviceName: own,
     addressType: text.includes(":") ? "IPv6" : "IPv4",
     ports: [{ name: "", protocol: "TCP", port: 8080 }],

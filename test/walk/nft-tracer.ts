@@ -227,7 +227,7 @@ export class NftTracer {
       const [field, mask] = and as readonly unknown[];
       if (this.#field(field, branch) !== String(branch.mark) || typeof mask !== "number")
         return unknown("left side", left);
-      return Number((branch.mark & mask) === right);
+      return Number((branch.mark & mask) >>> 0 === right);
     }
     if (isJson(left["fib"])) {
       const { result, flags } = left["fib"];
@@ -243,6 +243,9 @@ export class NftTracer {
     const value = this.#field(left, branch);
     if (isJson(right) && isJson(right["prefix"])) {
       const { addr, len } = right["prefix"];
+      // Bits from the top look like a prefix to nft: `meta mark & 0x80000000 == 0` is listed as 0/1.
+      if (typeof addr === "number" && typeof len === "number")
+        return Number((Number(value) ^ addr) >>> (32 - len) === 0);
       return Number(isIn(`${String(addr)}/${String(len)}`, value));
     }
     if (typeof right !== "string" && typeof right !== "number") return unknown("right side", right);

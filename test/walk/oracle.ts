@@ -226,10 +226,9 @@ export class Oracle {
     // KUBE-PROXY-FIREWALL: nothing that was not translated gets past, in or out of the ranges; needs endpoints (row 50).
     if (atAddress?.isGuarded === true && hasAny && (isShut || this.#refusal(atAddress) !== undefined))
       return this.#verdict(["DROP"], of);
-    // KUBE-EXTERNAL-SERVICES hangs on INPUT and FORWARD alone.
+    // KUBE-SERVICES hangs on FORWARD and OUTPUT, KUBE-EXTERNAL-SERVICES on INPUT too.
     const ofAddress = this.#refusal(atAddress);
-    const isSeen =
-      atAddress?.kind === "internal" ? packet.from === "node" || !isHere : packet.from !== "node" || isHere;
+    const isSeen = atAddress?.kind !== "internal" || packet.from === "node" || !isHere;
     if (ofAddress !== undefined && isSeen) found.push(ofAddress);
     // The refusal of a node port is for every local address.
     const ofNode = isHere ? this.#refusal(atNode) : undefined;

@@ -1,9 +1,11 @@
 /**
  * Layer agent. Which Services want their health answered on a port of this node, and how many ready endpoints each has
- * here (facts of kube-proxy, row 80). Keeps only what is local: a few entries, whatever the cluster's size.
+ * here (facts of kube-proxy, row 80); drained ones get no connections and do not count. Keeps only what is local: a few
+ * entries, whatever the cluster's size.
  */
 import type { FeedBatch, FeedListener } from "../../feed/feed.ts";
 import type { EndpointSlice, FeedObject, ObjectKey, Service } from "../../model/objects.ts";
+import { isProxied, isProxiedSlice } from "../../plan/tracker/service-spec.ts";
 import type { ServiceHealth } from "./service-health.ts";
 
 interface LocalSlice {
@@ -68,7 +70,8 @@ export class LocalServices implements FeedListener {
 
   #setService(name: string, service: Service): void {
     const { type, externalTrafficPolicy, healthCheckNodePort: port, meta } = service;
-    if (type === "LoadBalancer" && externalTrafficPolicy === "Local" && port > 0) {
+    const isAsked = type === "LoadBalancer" && externalTrafficPolicy === "Local" && port > 0;
+    if (isAsked && isProxied(service)) {
       const { namespace, name: own, uid } = meta;
       this.#services.set(name, { namespace, name: own, uid, port, localEndpoints: 0 });
       this.#isDirty = true;
@@ -76,8 +79,10 @@ export class LocalServices implements FeedListener {
   }
 
   #setSlice(name: string, slice: EndpointSlice): void {
-    const addresses = slice.endpoints
-      .filter((endpoint) => endpoint.ready && endpoint.nodeName === this.#nodeName)
+    const isHere = ({ ready, nodeName, weight }: EndpointSlice["endpoints"][number]) =>
+      ready && nodeName === this.#nodeName && weight !== 0;
+    const addresses = (isProxiedSlice(slice) ? slice.endpoints : [])
+      .filter(isHere)
       .map((endpoint) => endpoint.addresses[0])
       .filter((address) => address !== undefined);
     if (addresses.length === 0) {

@@ -20,7 +20,7 @@ export interface ServiceHealth {
 }
 
 export interface ServiceHealthOptions {
-  /** Addresses to listen on, asked when a listener is opened; `undefined` is every address. */
+  /** Addresses to listen on, asked each time that something is set; `undefined` is every address. */
   readonly addresses: () => readonly IpAddress[] | undefined;
   readonly isHealthy: () => boolean;
   readonly log: Logger;
@@ -30,7 +30,8 @@ export interface ServiceHealthOptions {
 
 interface Entry {
   health: ServiceHealth;
-  readonly listeners: readonly HttpListener[];
+  /** By address; "" is every address. */
+  readonly listeners: Map<string, HttpListener>;
 }
 
 export class ServiceHealthServers {
@@ -41,20 +42,25 @@ export class ServiceHealthServers {
     this.#options = options;
   }
 
-  /** Opens, updates and closes listeners so that exactly `wanted` is answered. A changed port is a new listener. */
+  /**
+   * Opens, updates and closes listeners so that exactly `wanted` is answered, on the addresses of now. A changed port is a
+   * new listener.
+   */
   async set(wanted: readonly ServiceHealth[]): Promise<void> {
+    const hosts = wanted.length === 0 ? [] : (this.#options.addresses() ?? [""]);
     const keys = new Map(
       wanted.map((health) => [`${health.namespace}/${health.name}:${health.port}`, health]),
     );
-    for (const [key, entry] of this.#entries) {
+    for (const [key, { listeners }] of this.#entries) {
       if (keys.has(key)) continue;
       this.#entries.delete(key);
-      for (const listener of entry.listeners) await listener.close();
+      for (const listener of listeners.values()) await listener.close();
     }
     for (const [key, health] of keys) {
-      const existing = this.#entries.get(key);
-      if (existing === undefined) await this.#open(key, health);
-      else existing.health = health;
+      const entry = this.#entries.get(key) ?? { health, listeners: new Map<string, HttpListener>() };
+      entry.health = health;
+      this.#entries.set(key, entry);
+      await this.#listen(key, entry, hosts);
     }
   }
 
@@ -62,23 +68,27 @@ export class ServiceHealthServers {
     await this.set([]);
   }
 
-  async #open(key: string, health: ServiceHealth): Promise<void> {
-    const { addresses, log, clock, onBindFailure } = this.#options;
-    const hosts: readonly (string | undefined)[] = addresses() ?? [undefined];
-    const listeners = hosts.map(
-      (host) =>
-        new HttpListener({
-          name: `health check of ${key}`,
-          listen: { port: health.port, ...(host === undefined ? {} : { host }) },
-          hardFail: false,
-          log,
-          clock,
-          onBindFailure: (message) => onBindFailure(health, message),
-          handle: () => this.#reply(key),
-        }),
-    );
-    this.#entries.set(key, { health, listeners });
-    for (const listener of listeners) await listener.open();
+  async #listen(key: string, { health, listeners }: Entry, hosts: readonly string[]): Promise<void> {
+    for (const [host, listener] of listeners) {
+      if (hosts.includes(host)) continue;
+      listeners.delete(host);
+      await listener.close();
+    }
+    const { log, clock, onBindFailure } = this.#options;
+    for (const host of hosts) {
+      if (listeners.has(host)) continue;
+      const listener = new HttpListener({
+        name: `health check of ${key}`,
+        listen: { port: health.port, ...(host === "" ? {} : { host }) },
+        hardFail: false,
+        log,
+        clock,
+        onBindFailure: (message) => onBindFailure(health, message),
+        handle: () => this.#reply(key),
+      });
+      listeners.set(host, listener);
+      await listener.open();
+    }
   }
 
   #reply(key: string): HttpReply {

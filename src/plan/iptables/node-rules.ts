@@ -39,6 +39,8 @@ export function jumps(): readonly Jump[] {
     filter("FORWARD", NEW, external, "KUBE-EXTERNAL-SERVICES"),
     filter("INPUT", "", "kubernetes health check service ports", "KUBE-NODEPORTS"),
     filter("FORWARD", NEW, portals, "KUBE-SERVICES"),
+    // kube-proxy has none here: what the node itself sends to an address without endpoints would go its way (row 40).
+    filter("OUTPUT", NEW, external, "KUBE-EXTERNAL-SERVICES"),
     filter("OUTPUT", NEW, portals, "KUBE-SERVICES"),
     filter("FORWARD", "", "kubernetes forwarding rules", "KUBE-FORWARD"),
     filter("INPUT", NEW, firewall, "KUBE-PROXY-FIREWALL"),

@@ -4,7 +4,7 @@
  */
 import type { Cidr, IpAddress, IpFamily } from "../../model/ip.ts";
 import { cidrContains, ipFamily } from "../../model/ip.ts";
-import type { Service, ServicePort, TrafficPolicy } from "../../model/objects.ts";
+import type { EndpointSlice, Service, ServicePort, TrafficPolicy } from "../../model/objects.ts";
 import type { NodeConfig } from "../node-config.ts";
 import { PROTOCOL_NUMBERS, packIp } from "../packed.ts";
 import { mergeRanges, rangeOfCidr } from "../ranges.ts";
@@ -13,6 +13,17 @@ import type { AddressRange, Frontend, UnitShape } from "../unit.ts";
 /** Label whose presence, with any value, hands a Service to another proxy. */
 const PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name";
 const HEADLESS_LABEL = "service.kubernetes.io/headless";
+
+/** A node answers for this Service: it is not headless, not an ExternalName, and no other proxy's. */
+export function isProxied({ type, headless, clusterIPs, meta: { labels } }: Service): boolean {
+  if (type === "ExternalName" || headless || clusterIPs.length === 0) return false;
+  return !(PROXY_NAME_LABEL in labels || HEADLESS_LABEL in labels);
+}
+
+/** Slices of headless Services carry the label; no node leads anything to their endpoints. */
+export function isProxiedSlice({ serviceName, meta: { labels } }: EndpointSlice): boolean {
+  return serviceName !== "" && !(HEADLESS_LABEL in labels);
+}
 
 export interface SpecPort {
   readonly name: string;
@@ -69,12 +80,10 @@ function exact<T>(list: readonly T[]): readonly T[] {
   return list.length === 0 ? NONE : list.slice();
 }
 
-/** @returns `undefined` for Services that are not proxied: headless, ExternalName, another proxy's */
+/** @returns `undefined` for Services that are not proxied */
 export function reduceService(service: Service): ServiceSpec | undefined {
+  if (!isProxied(service)) return undefined;
   const { meta } = service;
-  if (service.type === "ExternalName" || service.headless || service.clusterIPs.length === 0)
-    return undefined;
-  if (PROXY_NAME_LABEL in meta.labels || HEADLESS_LABEL in meta.labels) return undefined;
   const ingress = service.loadBalancerIngress.flatMap((entry, index) =>
     entry.ip !== undefined && entry.ipMode === "VIP" ? [{ ip: entry.ip, index }] : [],
   );

@@ -41,6 +41,7 @@ class Listeners {
     if (fd < 0) fail("socket");
     free_bind(fd, address.family());
     option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (!is_stream(proto)) widen_buffer(fd);
     if (address.family() == AF_INET6 && proto != Proto::sctp) option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (::bind(fd, address.get(), address.size) != 0) fail("bind " + endpoint_text(ip, port));
     if (is_stream(proto) && ::listen(fd, 1024) != 0) fail("listen");

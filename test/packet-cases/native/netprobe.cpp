@@ -3,11 +3,13 @@
 //   close ID
 //   probe ID NETNS TCP|UDP|SCTP|ICMP SOURCE|- DESTINATION PORT COUNT TIMEOUT_MS
 //   http ID NETNS IP PORT PATH TIMEOUT_MS
+//   forget ID NETNS
 // Each command is answered by one line "ID {…}": {"ok":true}, {"error":"…"}, {"outcomes":{"…":N}} or
 // {"status":N,"body":"…"}. Probes and requests run side by side. Ends with its input.
 #include <iostream>
 #include <sstream>
 
+#include "conntrack.hpp"
 #include "http.hpp"
 #include "listeners.hpp"
 #include "probes.hpp"
@@ -96,6 +98,13 @@ int main() {
           const auto [status, body] = netprobe::http_get(ip, port, path, timeout_ms);
           return "{\"status\":" + std::to_string(status) + ",\"body\":" + quoted(body) + "}";
         }).detach();
+      } else if (verb == "forget") {
+        words >> netns;
+        if (!words) throw std::runtime_error("bad command");
+        in_namespace(id, netns, [] {
+          netprobe::forget_connections();
+          return std::string("{\"ok\":true}");
+        }).join();
       } else {
         throw std::runtime_error("unknown command " + verb);
       }

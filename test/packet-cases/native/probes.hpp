@@ -39,6 +39,8 @@ struct Attempt {
   bool done = false;
   std::uint32_t tag = 0;
   std::uint32_t source_port = 0;
+  /// What is said again until there is an answer: any datagram can get lost. TCP repeats itself.
+  std::vector<std::uint8_t> message;
   std::string received;
 };
 
@@ -69,7 +71,10 @@ class Prober {
   void wave(int count) {
     std::vector<Attempt> attempts(static_cast<std::size_t>(count));
     for (Attempt& attempt : attempts) start(attempt);
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(probe_.timeout_ms);
+    using std::chrono::milliseconds;
+    constexpr milliseconds kRepeat(500);
+    const auto deadline = std::chrono::steady_clock::now() + milliseconds(probe_.timeout_ms);
+    auto repetition = std::chrono::steady_clock::now() + kRepeat;
     for (;;) {
       std::vector<pollfd> waiting;
       std::vector<Attempt*> owners;
@@ -79,9 +84,14 @@ class Prober {
         waiting.push_back({attempt.fd.get(), static_cast<short>(writing ? POLLOUT : POLLIN), 0});
         owners.push_back(&attempt);
       }
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto now = std::chrono::steady_clock::now();
       if (waiting.empty()) return;
-      if (left.count() <= 0) break;
+      if (now >= deadline) break;
+      if (now >= repetition) {
+        for (Attempt* attempt : owners) say(*attempt);
+        repetition = now + kRepeat;
+      }
+      const auto left = std::chrono::duration_cast<milliseconds>(std::min(deadline, repetition) - now);
       if (::poll(waiting.data(), waiting.size(), static_cast<int>(left.count()) + 1) < 0 && errno != EINTR) fail("poll");
       for (std::size_t i = 0; i < waiting.size(); i++) {
         if (waiting[i].revents != 0) step(*owners[i]);
@@ -102,6 +112,7 @@ class Prober {
     attempt.fd = Fd(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
     const int fd = attempt.fd.get();
     if (fd < 0) fail("socket");
+    if (raw) widen_buffer(fd);
     if (raw) option(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6, family == AF_INET ? IP_RECVERR : IPV6_RECVERR, 1);
     if (probe_.source != "-") {
       free_bind(fd, family);
@@ -113,22 +124,25 @@ class Prober {
       finish(attempt, error_outcome(errno));
       return;
     }
-    if (probe_.proto == Proto::udp) send(attempt, "hello", 5);
-    if (probe_.proto == Proto::icmp) send_echo(attempt);
+    if (probe_.proto == Proto::udp) attempt.message = {'h', 'e', 'l', 'l', 'o'};
+    if (probe_.proto == Proto::icmp) attempt.message = echo(attempt);
     if (probe_.proto == Proto::sctp) {
       attempt.tag = static_cast<std::uint32_t>(random_()) | 1U;
       // Every raw socket sees the answers to all of them: no two may have one port.
       attempt.source_port = first_port_ + started_++ % 20000;
-      const auto packet = sctp_packet({kInit, attempt.source_port, probe_.port, 0, attempt.tag, ""});
-      send(attempt, packet.data(), packet.size());
+      attempt.message = sctp_packet({kInit, attempt.source_port, probe_.port, 0, attempt.tag, ""});
     }
+    say(attempt);
   }
 
-  void send(Attempt& attempt, const void* data, std::size_t size) {
-    if (::send(attempt.fd.get(), data, size, MSG_NOSIGNAL) < 0) finish(attempt, error_outcome(errno));
+  /// Says it once more. EPERM is a rule's doing on the way out: whether it refused or dropped is what comes back.
+  void say(Attempt& attempt) {
+    if (attempt.message.empty()) return;
+    if (::send(attempt.fd.get(), attempt.message.data(), attempt.message.size(), MSG_NOSIGNAL) >= 0) return;
+    if (errno != EPERM) finish(attempt, error_outcome(errno));
   }
 
-  void send_echo(Attempt& attempt) {
+  std::vector<std::uint8_t> echo(Attempt& attempt) {
     attempt.tag = static_cast<std::uint32_t>(random_()) & 0xffff;
     std::vector<std::uint8_t> packet(16);
     packet[0] = destination_.family() == AF_INET ? static_cast<std::uint8_t>(ICMP_ECHO) : static_cast<std::uint8_t>(ICMP6_ECHO_REQUEST);
@@ -141,7 +155,7 @@ class Prober {
       packet[2] = static_cast<std::uint8_t>(~sum >> 8);
       packet[3] = static_cast<std::uint8_t>(~sum);
     }
-    send(attempt, packet.data(), packet.size());
+    return packet;
   }
 
   void step(Attempt& attempt) {

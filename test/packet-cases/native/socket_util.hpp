@@ -97,6 +97,11 @@ inline void option(int fd, int level, int name, int value) {
   if (::setsockopt(fd, level, name, &value, sizeof value) != 0) fail("setsockopt");
 }
 
+/// Room for a burst: the kernel drops what finds a full buffer, and calls a raw socket that is full no socket at all.
+inline void widen_buffer(int fd) {
+  option(fd, SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20);
+}
+
 /// Lets a socket use an address that the namespace does not have.
 inline void free_bind(int fd, int family) {
   if (family == AF_INET) option(fd, IPPROTO_IP, IP_FREEBIND, 1);

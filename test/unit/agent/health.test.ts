@@ -7,6 +7,7 @@ import { AgentHealth, type ProgrammingState } from "../../../src/agent/health/ag
 import { healthReply } from "../../../src/agent/health/health-replies.ts";
 import { LocalServices } from "../../../src/agent/services/local-services.ts";
 import { type ServiceHealth, ServiceHealthServers } from "../../../src/agent/services/service-health.ts";
+import { parseIp } from "../../../src/model/ip.ts";
 import type { Node } from "../../../src/model/objects.ts";
 import { freePort } from "../../support/free-port.ts";
 import { endpoint, meta, service, slice } from "../../support/objects.ts";
@@ -120,8 +121,19 @@ test("local endpoints are counted by address, ready ones on this node alone", ()
     ]),
     slice("lb", [endpoint("10.0.0.1", here)], { suffix: "2" }),
     slice("lb", [endpoint("fd00::1", here)], { suffix: "6" }),
+    slice("lb", [endpoint("10.0.0.4", { ...here, weight: 0 })], { suffix: "drained" }),
+    slice("lb", [endpoint("10.0.0.5", here)], {
+      suffix: "headless",
+      labels: { "service.kubernetes.io/headless": "" },
+    }),
     service("lb", { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 30_000 }),
     service("other", { type: "LoadBalancer", healthCheckNodePort: 30_001 }),
+    service("foreign", {
+      type: "LoadBalancer",
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: 30_002,
+      labels: { "service.kubernetes.io/service-proxy-name": "other" },
+    }),
   );
   assert.deepEqual(seen.at(-1), [
     { namespace: "default", name: "lb", uid: "", port: 30_000, localEndpoints: 1 },
@@ -182,4 +194,33 @@ test("healthCheckNodePort: status, body, weight header; a new port is a new list
   assert.match(failures[0] ?? "", /EADDRINUSE/);
   await servers.close();
   taken.close();
+});
+
+test("health checks of Services follow the addresses of the node", async () => {
+  let addresses: readonly string[] = [];
+  const servers = new ServiceHealthServers({
+    addresses: () => addresses.map((address) => parseIp(address) ?? assert.fail(address)),
+    isHealthy: () => true,
+    log: pino({ level: "silent" }),
+    clock: new FakeClock(),
+    onBindFailure: (_, message) => assert.fail(message),
+  });
+  const port = await freePort();
+  const wanted = [{ namespace: "ns", name: "lb", uid: "", port, localEndpoints: 1 }];
+  const answers = async () => {
+    const open: string[] = [];
+    for (const host of ["127.0.0.1", "127.0.0.2"])
+      await fetch(`http://${host}:${port}`).then(
+        () => open.push(host),
+        () => undefined,
+      );
+    return open;
+  };
+  for (const now of [[], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2"]]) {
+    addresses = now;
+    await servers.set(wanted);
+    assert.deepEqual(await answers(), now);
+  }
+  await servers.close();
+  assert.deepEqual(await answers(), []);
 });
