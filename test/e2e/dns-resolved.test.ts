@@ -64,6 +64,11 @@ suite("systemd-resolved", { skip: !isHere && `no ${PROGRAM}, no unbound, or no d
       await machine.dig("127.0.0.53", "-x", "10.96.11.20", "+short"),
       "web.atlas.svc.cluster.local.\n",
     );
+    // Beyond 10.96.0.0/16, and still in the service range.
+    assert.match(
+      await machine.dig("127.0.0.53", "-x", "10.103.7.53", "+short"),
+      /\.svc\.cluster\.local\.\n$/,
+    );
     assert.match(await machine.dig("127.0.0.53", "ghost.atlas.svc.cluster.local"), /status: NXDOMAIN/);
     const { out } = await machine.run("getent", "ahostsv4", "web.atlas.svc.cluster.local");
     assert.match(out, /^10\.96\.11\.20 /);
