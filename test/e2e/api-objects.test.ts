@@ -161,6 +161,7 @@ suite("writes", () => {
     const metadata = {
       name: "Bad_Name",
       labels: { "-x": "y z" },
+      finalizers: ["orphan", "hold"],
       ownerReferences: [{ apiVersion: "v1", kind: "", name: "x", uid: "u" }],
     };
     const { code, value } = await post(api, WIDGETS, { metadata, spec: {} });
@@ -172,6 +173,7 @@ suite("writes", () => {
         "FieldValueInvalid metadata.labels",
         "FieldValueInvalid metadata.labels",
         "FieldValueInvalid metadata.ownerReferences[0].kind",
+        "FieldValueInvalid metadata.finalizers[1]",
         "FieldValueRequired spec.colour",
       ],
     );
@@ -230,6 +232,8 @@ suite("deletions", () => {
     assert.equal((await remove({ preconditions: { uid: "other" } })).code, 409);
     assert.equal((await remove({ preconditions: { resourceVersion: "1" } })).code, 409);
     assert.equal((await remove({ propagationPolicy: "Sometimes" })).code, 400);
+    const grace = await json(api, `${WIDGETS}/a?gracePeriodSeconds=soon`, { method: "DELETE" });
+    assert.equal(grace.code, 400);
     assert.equal((await remove({ dryRun: ["All"] })).code, 200);
     const orphan = await remove({
       propagationPolicy: "Foreground",

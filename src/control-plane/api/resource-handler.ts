@@ -189,7 +189,8 @@ async function askedDeletion({ request, incoming }: Exchange): Promise<AskedDele
   const given =
     body.length === 0 ? {} : decodeBody(body, incoming.headers["content-type"], expected, "Ignore").value;
   const dryRun = Array.isArray(given["dryRun"]) ? given["dryRun"].map(String) : query.getAll("dryRun");
-  const grace = given["gracePeriodSeconds"] ?? query.get("gracePeriodSeconds");
+  const asked = query.has("gracePeriodSeconds") ? integer(query, "gracePeriodSeconds") : undefined;
+  const grace = given["gracePeriodSeconds"] ?? asked;
   const orphan = given["orphanDependents"] ?? query.get("orphanDependents");
   const policy =
     given["propagationPolicy"] ??
@@ -197,7 +198,7 @@ async function askedDeletion({ request, incoming }: Exchange): Promise<AskedDele
     (orphan === true || orphan === "true" ? "Orphan" : undefined);
   const conditions = given["preconditions"] as { uid?: string; resourceVersion?: string } | undefined;
   return {
-    ...(typeof grace === "number" || typeof grace === "string" ? { gracePeriodSeconds: Number(grace) } : {}),
+    ...(typeof grace === "number" ? { gracePeriodSeconds: grace } : {}),
     ...(policy === undefined ? {} : { propagationPolicy: propagation(String(policy)) }),
     ...(conditions?.uid === undefined ? {} : { uid: conditions.uid }),
     ...(conditions?.resourceVersion === undefined ? {} : { resourceVersion: conditions.resourceVersion }),

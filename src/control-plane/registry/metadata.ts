@@ -4,6 +4,7 @@ import type { ApiObject, ObjectMeta } from "./json.ts";
 import type { Kind } from "./kind.ts";
 import { labelName, labelValue, qualifiedName, subdomainName } from "./names.ts";
 
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
 const MAX_ANNOTATIONS_BYTES = 256 * 1024;
 
 /** Everything about metadata that does not need the stored object. */
@@ -83,8 +84,13 @@ function validateOwners({ ownerReferences = [] }: ObjectMeta): readonly FieldErr
 function validateFinalizers(finalizers: readonly string[]): readonly FieldError[] {
   const seen = new Set<string>();
   return finalizers.flatMap((finalizer, index) => {
+    const at = `metadata.finalizers[${index}]`;
     const problems = qualifiedName(finalizer).map((text) => invalid("metadata.finalizers", finalizer, text));
-    if (seen.has(finalizer)) return [...problems, duplicate(`metadata.finalizers[${index}]`, finalizer)];
+    if (!finalizer.includes("/") && !STANDARD_FINALIZERS.has(finalizer))
+      problems.push(
+        invalid(at, finalizer, "name is neither a standard finalizer name nor is it fully qualified"),
+      );
+    if (seen.has(finalizer)) return [...problems, duplicate(at, finalizer)];
     seen.add(finalizer);
     return problems;
   });
