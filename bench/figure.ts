@@ -1,4 +1,4 @@
-/** Benchmarks. What a benchmark is given and what it gives: figures as design.md section 10 names them. */
+/** Benchmarks. What a benchmark is given and what it gives: figures as the contract of `--json` names them. */
 import type { IptablesVariant } from "../src/drivers/iptables/driver.ts";
 
 export interface BenchOptions {

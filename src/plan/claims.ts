@@ -1,6 +1,6 @@
 /**
  * Layer plan. Who owns a frontend that several units want: the older object, then the name that sorts first.
- * The others get it back when the owner goes. Pure but for its own state. Source: design.md section 2.
+ * The others get it back when the owner goes. Pure but for its own state. Why: docs/differences.md.
  */
 import type { Frontend, UnitShape } from "./unit.ts";
 

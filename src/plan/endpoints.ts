@@ -1,6 +1,6 @@
 /**
  * Layer plan. Which endpoints a service port uses on this node: the one decision that all backends share.
- * Pure. Source: facts/kube-proxy-behaviour.md section 1.2 (rows 20–29), KEP-1669 for terminating endpoints.
+ * Pure. Source: kube-proxy 1.33, pkg/proxy/topology.go (CategorizeEndpoints), KEP-1669 for terminating endpoints.
  */
 import type { PackedDestination } from "./packed.ts";
 

@@ -1,6 +1,6 @@
 /**
  * Layer plan. The intermediate form that every backend's compiler sees: one unit per service port and family.
- * Neutral: nothing here is a word of nftables, iptables or IPVS. Source: design.md sections 2 and 3.
+ * Neutral: nothing here is a word of nftables, iptables or IPVS.
  */
 import type { IpFamily } from "../model/ip.ts";
 import type { TrafficPolicy } from "../model/objects.ts";
@@ -77,7 +77,7 @@ export interface UnitChange {
   readonly unit?: Unit;
 }
 
-/** True when cluster and local sets must both be known (facts/kube-proxy-behaviour.md rows 20 and 21). */
+/** True when cluster and local sets must both be known. */
 export function neededSets(shape: UnitShape): { readonly cluster: boolean; readonly local: boolean } {
   let hasExternal = false;
   for (const frontend of shape.frontends) if (frontend.class !== "internal") hasExternal = true;

@@ -1,6 +1,6 @@
 /**
  * Layer plan. Weights to slots: a backend gives each endpoint a whole number of equal slots. Pure.
- * Source: design.md section 3.
+ * See docs/differences.md.
  */
 
 /** Most slots of a unit whose endpoints have different weights. */

@@ -11,7 +11,7 @@ const EXACT = 1e-3;
 const FEW_SLOTS = 5;
 const OFF_FEW = 0.02;
 const OFF_MANY = 0.125;
-/** Beyond this sum of weights shares are rounded to so many slots (design.md section 3). */
+/** Beyond this sum of weights shares are rounded to so many slots. */
 const MOST_SLOTS = 1024;
 
 export function verdictOf(trace: Trace): readonly Verdict[] {

@@ -1,6 +1,6 @@
 /**
  * Random walks, oracle: which addresses and node ports every service port asks for, and who gets them. Written from
- * facts/kube-proxy-behaviour.md section 1.1 and from docs/differences.md: the older object has a frontend that several want, then
+ * what kube-proxy 1.33 does and from docs/differences.md: the older object has a frontend that several want, then
  * the one whose name sorts first.
  */
 import type { Cluster, Family, Policy, PortJson, Protocol, ServiceJson } from "./cluster.ts";

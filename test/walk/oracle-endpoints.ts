@@ -1,6 +1,6 @@
 /**
  * Random walks, oracle: which endpoints of one service port this node uses, straight from the objects. Written from
- * facts/kube-proxy-behaviour.md rows 5-11 and 20-29 and docs/differences.md, not from the planner, whose code must not be used here.
+ * what kube-proxy 1.33 does (pkg/proxy/topology.go) and docs/differences.md, not from the planner, whose code must not be used here.
  */
 import type { Cluster, EndpointJson, Family, Protocol, SliceJson } from "./cluster.ts";
 import { familyOf, SERVICE_NAME_LABEL } from "./cluster.ts";

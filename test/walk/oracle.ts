@@ -1,6 +1,6 @@
 /**
  * Random walks, oracle: what becomes of the first packet of a connection, from the objects alone. Written from
- * facts/kube-proxy-behaviour.md sections 1.3 and 2 and docs/differences.md, for each mode; uses none of the code under test.
+ * what kube-proxy 1.33 does and docs/differences.md, for each mode; uses none of the code under test.
  */
 import { cidrContains, parseCidr, parseIp } from "../../src/model/ip.ts";
 import type { Cluster, Family, Protocol } from "./cluster.ts";

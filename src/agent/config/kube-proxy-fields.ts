@@ -1,6 +1,6 @@
 /**
  * Layer agent. Every field of KubeProxyConfiguration v1alpha1, with kube-proxy's flag and default, and what nodeplane
- * makes of it. Source: facts of kube-proxy 1.33; `docs/configuration.md` is kept equal by a test.
+ * makes of it. Source: kube-proxy 1.33 (kubeproxy.config.k8s.io/v1alpha1); `docs/configuration.md` is kept equal by a test.
  */
 import { parseCidr } from "../../model/ip.ts";
 import type { Field } from "./field.ts";

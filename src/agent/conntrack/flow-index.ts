@@ -4,7 +4,7 @@
  *
  * A flow is judged by where it was sent (its original destination) and where it was led (the source of its answers):
  * at a frontend of ours it must be led to an endpoint that still serves, whatever the policies say, so that flows that work
- * are not disturbed; at a frontend that is gone no flow may be led anywhere (facts/kube-proxy-behaviour.md rows 70 to 74).
+ * are not disturbed; at a frontend that is gone no flow may be led anywhere (kube-proxy: pkg/proxy/conntrack/cleanup.go).
  * IPVS leads flows by a table of its own and marks none as translated: there they must be led to a destination of now.
  */
 import type { Flow } from "../../drivers/conntrack/index.ts";

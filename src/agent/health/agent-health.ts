@@ -1,7 +1,7 @@
 /**
  * Layer agent. Whether the agent is alive, healthy and ready. Healthy as kube-proxy means it: no change waits longer than
  * the timeout. Ready as nodeplane means it: the first complete state is in the kernel.
- * Source: facts of kube-proxy, rows 81–83; KEP-3836 for the node's eligibility.
+ * Source: kube-proxy 1.33 (pkg/proxy/healthcheck), KEP-3836 for the node's eligibility.
  */
 import type { Node } from "../../model/objects.ts";
 import type { Clock } from "../clock.ts";

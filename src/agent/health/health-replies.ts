@@ -1,4 +1,4 @@
-/** Layer agent. The replies of `/healthz`, `/livez` and `/readyz` (facts of kube-proxy, rows 81–83). Pure. */
+/** Layer agent. The replies of `/healthz`, `/livez` and `/readyz` (as kube-proxy 1.33 and ours). Pure. */
 import type { AgentHealth } from "./agent-health.ts";
 import { type HttpReply, NOT_FOUND } from "./http-listener.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Layer agent. The agent's metrics: kube-proxy's names (facts of kube-proxy, section 3), and ours under `nodeplane_`. This file
+ * Layer agent. The agent's metrics: kube-proxy's names (1.35), and ours under `nodeplane_`. This file
  * holds those that happenings move; figures that others keep are read when somebody scrapes (scraped-metrics.ts).
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";

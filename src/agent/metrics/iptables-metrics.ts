@@ -1,4 +1,4 @@
-/** Layer agent. Metrics that iptables mode alone has, read when somebody scrapes. Source: facts of kube-proxy, section 3. */
+/** Layer agent. Metrics that iptables mode alone has, read when somebody scrapes. Source: kube-proxy 1.35, pkg/proxy/metrics. */
 import { Counter, Gauge, type Registry } from "prom-client";
 import { PACKET_COUNTERS } from "../../plan/iptables/names.ts";
 import { familyCounters } from "./family-series.ts";

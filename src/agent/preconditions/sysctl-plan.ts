@@ -1,6 +1,6 @@
 /**
  * Layer agent. Which kernel settings this node needs, judged from what they are. Pure: says what to write and why.
- * Sources: facts of kube-proxy sections 1.5 and 4 (conntrack); Documentation/networking/ip-sysctl.rst for IPv6.
+ * Sources: kube-proxy 1.33, cmd/kube-proxy/app/conntrack.go; Documentation/networking/ip-sysctl.rst for IPv6.
  */
 import type { ConntrackSettings } from "../config/agent-settings.ts";
 

@@ -1,6 +1,6 @@
 /**
  * Layer agent. Which Services want their health answered on a port of this node, and how many ready endpoints each has
- * here (facts of kube-proxy, row 80); drained ones get no connections and do not count. Keeps only what is local: a few
+ * here (kube-proxy 1.33, pkg/proxy/healthcheck/service_health.go); drained ones get no connections and do not count. Keeps only what is local: a few
  * entries, whatever the cluster's size.
  */
 import type { FeedBatch, FeedListener } from "../../feed/feed.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer agent. healthCheckNodePort: one HTTP listener per Service of type LoadBalancer with externalTrafficPolicy Local,
- * which tells a load balancer whether this node has ready local endpoints (facts of kube-proxy, row 80).
+ * which tells a load balancer whether this node has ready local endpoints (kube-proxy 1.33, pkg/proxy/healthcheck/service_health.go).
  * Serves what it is given; who is local and ready is decided elsewhere.
  */
 import type { IpAddress } from "../../model/ip.ts";

@@ -1,7 +1,7 @@
 /**
  * Layer drivers. iptables-save and iptables-restore as installed, of one family and variant. Every command waits for
  * /run/xtables.lock, which the legacy variant shares among all its users.
- * Source: facts/kernel-interfaces.md section 5; iptables-restore(8).
+ * Source: iptables-restore(8), iptables 1.8.9.
  */
 import { NodeplaneError } from "../../model/errors.ts";
 import type { IpFamily } from "../../model/ip.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer model. Service (v1) from API JSON. Liberal: a wrong part is left out and reported, the whole Service only
- * where its meaning would change. Source: Kubernetes API reference v1.33, facts/kube-proxy-behaviour.md 1.1.
+ * where its meaning would change. Source: Kubernetes API reference v1.33, kube-proxy 1.33 (pkg/proxy/serviceport.go).
  */
 import type { IpAddress } from "../ip.ts";
 import type { LoadBalancerIngress, Protocol, Service, ServicePort } from "../objects.ts";

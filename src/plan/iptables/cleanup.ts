@@ -1,7 +1,7 @@
 /**
  * Layer plan. Input for iptables-restore that removes all that iptables mode ever made, and nothing else: also when rules
  * of others lead into our chains. Pure.
- * Source: facts/kube-proxy-behaviour.md row 88: what a kubelet shares stays while there is a kubelet.
+ * Source: kube-proxy 1.33, pkg/proxy/iptables (CleanupLeftovers); what a kubelet shares stays while there is a kubelet.
  */
 import {
   CANARY_CHAIN,

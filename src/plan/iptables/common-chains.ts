@@ -1,6 +1,6 @@
 /**
  * Layer plan. The chains that exist once: canaries, jumps into our chains, the guard of loopback, and the chains that have a
- * few lines of every service port. Pure. Source: facts/kube-proxy-behaviour.md sections 1.5 and 2.1.
+ * few lines of every service port. Pure. Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go.
  */
 import type { IpFamily } from "../../model/ip.ts";
 import type { NodeConfig } from "../node-config.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer plan. Unit changes to input for iptables-restore. Keeps what it believes to be programmed; every change of that
- * belief can be taken back when the kernel refuses. No I/O. Source: facts/kube-proxy-behaviour.md sections 1.5 and 2.1.
+ * belief can be taken back when the kernel refuses. No I/O. Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go.
  */
 import type { IpFamily } from "../../model/ip.ts";
 import type { NodeConfig } from "../node-config.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer plan. Names of kube-proxy's iptables chains: people and tools know them, so they are its own, hashes included.
- * Source: facts/kube-proxy-behaviour.md section 2.1.
+ * Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go (portProtoHash).
  */
 import { PROTOCOL_NUMBERS } from "../packed.ts";
 import type { UnitShape } from "../unit.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer plan. What of the iptables layout belongs to the node: jumps from the built-in chains, the chains that exist
- * once, and how traffic of this node's pods is matched. Pure. Source: facts/kube-proxy-behaviour.md sections 1.3, 1.6, 2.1.
+ * once, and how traffic of this node's pods is matched. Pure. Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go.
  */
 import { formatCidr, type IpFamily } from "../../model/ip.ts";
 import { localRange, type NodeConfig, nodePortScope } from "../node-config.ts";

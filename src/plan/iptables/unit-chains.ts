@@ -1,6 +1,6 @@
 /**
  * Layer plan. The chains of one service port's own: those that choose an endpoint, and one an endpoint. Pure; cost O(endpoints).
- * Source: facts/kube-proxy-behaviour.md sections 1.3 and 2.1.
+ * Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go.
  */
 import { formatDestination } from "../packed.ts";
 import type { Frontend, Target, Unit, UnitShape } from "../unit.ts";

@@ -1,6 +1,7 @@
 /**
  * Layer plan. What one service port has in iptables: its lines in the chains that exist once, worked out at once, and its own
- * chains, rendered each time that somebody asks for them: the text of all service ports is many times what it is made of. Pure. Source: facts/kube-proxy-behaviour.md sections 1.3 and 2.1.
+ * chains, rendered each time that somebody asks for them: the text of all service ports is many times what it is made of.
+ * Pure. Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go.
  */
 import type { Frontend, Unit } from "../unit.ts";
 import { PACKET_COUNTERS } from "./names.ts";

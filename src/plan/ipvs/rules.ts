@@ -1,6 +1,6 @@
 /**
  * Layer plan. The rules around IPVS: what may reach a virtual server, and whose source is replaced. Constant in number. Pure.
- * Source: facts/kube-proxy-behaviour.md sections 1.3 and 2.3.
+ * Source: kube-proxy 1.33, pkg/proxy/ipvs/proxier.go.
  */
 import type { IpFamily } from "../../model/ip.ts";
 import type { NftField, NftRule, NftStatement } from "../../model/nftables.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer plan. Session affinity: chains and sets of one service port, shared by all its frontends. Only units that ask for it
- * have any. Pure. Source: facts/kube-proxy-behaviour.md row 56; why this layout: docs/adr/0120.
+ * have any. Pure. Why this layout: docs/adr/0120.
  *
  * Each endpoint has a set of the clients that stick to it; a pick chain looks for the client in the sets of the endpoints
  * that are usable now, then picks by chance and remembers. An endpoint that goes takes its set with it, so nobody sticks to

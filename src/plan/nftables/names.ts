@@ -1,6 +1,6 @@
 /**
  * Layer plan. Names, hooks, priorities and sets of the table `nodeplane`: what docs/nftables.md promises to
- * administrators. Changing anything here means another {@link LAYOUT_VERSION}. Source: design.md section 4.
+ * administrators. Changing anything here means another {@link LAYOUT_VERSION}. Promised in docs/nftables.md.
  */
 import type { IpFamily } from "../../model/ip.ts";
 import type { NftChain, NftField, NftSet, NftTable } from "../../model/nftables.ts";

@@ -1,7 +1,6 @@
 /**
  * Layer plan. Chains and rules of the table: constant in number, whatever the number of services. They follow from the
- * node configuration alone. Pure. Source: design.md section 4; order of checks: facts/kube-proxy-behaviour.md
- * sections 1.3 and 8.
+ * node configuration alone. Pure. Promised in docs/nftables.md; order of checks: kube-proxy 1.33.
  */
 import type { IpFamily } from "../../model/ip.ts";
 import { ipToBytes } from "../../model/ip.ts";

@@ -1,6 +1,6 @@
 /**
  * Layer plan. A Service reduced to what planning needs, and the shapes of its units. Pure.
- * Which Services are proxied: facts/kube-proxy-behaviour.md section 1.1.
+ * Which Services are proxied: kube-proxy 1.33, pkg/proxy/util (ShouldSkipService).
  */
 import type { Cidr, IpAddress, IpFamily } from "../../model/ip.ts";
 import { cidrContains, ipFamily } from "../../model/ip.ts";

@@ -1,4 +1,4 @@
-/** Health endpoints by state. Source: test/cases/packet-cases.yaml, `http`; facts of kube-proxy rows 80–83. */
+/** Health endpoints by state. Source: test/cases/packet-cases.yaml, `http`; kube-proxy 1.33, pkg/proxy/healthcheck. */
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";

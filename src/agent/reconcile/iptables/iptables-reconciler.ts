@@ -1,7 +1,7 @@
 /**
  * Layer agent. Keeps iptables equal to what the feed says. Unlike nftables mode, changes are collected for minSyncPeriod
  * and written by another process, so a commit of the feed returns before the kernel has it. Looks after canary chains every
- * syncPeriod and writes everything once an hour. Source: facts/kube-proxy-behaviour.md section 1.5.
+ * syncPeriod and writes everything once an hour. Source: kube-proxy 1.33, pkg/proxy/iptables/proxier.go (syncProxyRules).
  */
 import type { IptablesDriver } from "../../../drivers/iptables/index.ts";
 import type { FeedBatch } from "../../../feed/feed.ts";

@@ -1,7 +1,7 @@
 /**
  * Layer agent. Keeps IPVS, its dummy device and the nftables table around them equal to what the feed says. A change is written
  * at once; long work is cut into turns of the event loop. Looks after what drains, and every syncPeriod after what others changed.
- * Sources: design.md section 5, facts/kube-proxy-behaviour.md section 2.3.
+ * Sources: docs/adr/0097, kube-proxy 1.33, pkg/proxy/ipvs.
  */
 import type { IpvsDriver } from "../../../drivers/ipvs/driver.ts";
 import type { NftDriver } from "../../../drivers/nftables/driver.ts";

@@ -15,7 +15,7 @@ import type { NodeConfig } from "../../../plan/node-config.ts";
 import { packBytes } from "../../../plan/packed.ts";
 import { TableRefused } from "../nftables/programmer.ts";
 
-/** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
+/** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms. */
 const BATCH_ELEMENTS = 5_000;
 const NOTHING: NftElements = { count: 0, keys: new Uint8Array() };
 /** Sets that name virtual servers of ours. */

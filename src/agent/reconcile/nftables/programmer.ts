@@ -17,7 +17,7 @@ import type { RefusedUnit, WriteResult } from "../refusals.ts";
 import type { FamilyCounters } from "../status.ts";
 import { ConnectionCounts } from "./connection-counts.ts";
 
-/** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms (facts/kernel-limits.md A1). */
+/** Elements in one batch while many are written: a transaction of 5,000 takes about 15 ms. */
 const BATCH_ELEMENTS = 5_000;
 /** Errors that say that the kernel does not hold what we believe, rather than that it dislikes what we sent. */
 const DESYNC_CODES: ReadonlySet<string> = new Set(["EEXIST", "ENOENT", "EBUSY"]);

@@ -1,7 +1,7 @@
 /**
  * Layer agent. Keeps the kernel equal to what the feed says: objects in, unit changes, operations, one commit.
  * No timer lies between a feed's commit and the kernel's: a small change is in the kernel when {@link Reconciler.commit}
- * returns. Long work yields to the event loop between batches. Sources: design.md sections 2 and 4.
+ * returns. Long work yields to the event loop between batches. Sources: docs/nftables.md, docs/adr/0020.
  */
 import type { NftDriver } from "../../../drivers/nftables/driver.ts";
 import type { IpFamily } from "../../../model/ip.ts";

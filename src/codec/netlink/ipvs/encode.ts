@@ -1,6 +1,6 @@
 /**
  * Layer codec. Requests of the generic netlink family IPVS. Unlike nf_tables, numbers are in host order (little-endian on
- * every machine that nodeplane supports), ports alone in network order. Pure. Source: facts/kernel-interfaces.md section 3.
+ * every machine that nodeplane supports), ports alone in network order. Pure. Source: include/uapi/linux/ip_vs.h, net/netfilter/ipvs/ip_vs_ctl.c.
  */
 import { ipToBytes } from "../../../model/ip.ts";
 import type {
