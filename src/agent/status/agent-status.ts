@@ -14,7 +14,11 @@ export interface WorkloadStatus {
     readonly probes: readonly {
       readonly type: "startup" | "liveness" | "readiness";
       readonly result: "success" | "failure" | "unknown";
+      /** Of the last probe, which need not have changed the result yet. */
       readonly message: string;
+      /** What the last `inRow` probes found; absent before the first. */
+      readonly lastSeen?: "success" | "failure";
+      readonly inRow?: number;
     }[];
   }[];
 }

@@ -2,6 +2,8 @@
 import { formatKey } from "../../model/objects.ts";
 import type { AgentStatus, WorkloadStatus } from "./agent-status.ts";
 
+type Probe = WorkloadStatus["containers"][number]["probes"][number];
+
 const MAX_LISTED = 50;
 const MAX_BUSY = 10;
 const FAMILY = { ip: "IPv4", ip6: "IPv6" } as const;
@@ -109,11 +111,16 @@ function workload(status: WorkloadStatus): readonly string[] {
   const again = restarts === 0 ? "" : `, ${restarts} restarts`;
   const first = `${ready ? "ready    " : "not ready"} ${namespace}/${name}  ${addresses.join(", ") || "no address"}${again}`;
   const probes = containers.flatMap((container) =>
-    container.probes.map(
-      ({ type, result, message }) => `          ${container.name} ${type}: ${result}, ${message}`,
-    ),
+    container.probes.map((probe) => `          ${container.name} ${probe.type}: ${found(probe)}`),
   );
   return [first, ...probes];
+}
+
+/** The result with what the last probe said, which may be on its way to another result. */
+function found({ result, lastSeen = result, inRow = 0, message }: Probe): string {
+  return lastSeen === result
+    ? `${result}, ${message}`
+    : `${result} still, ${lastSeen} ${inRow} in a row: ${message}`;
 }
 
 function section(title: string, lines: readonly string[]): string {

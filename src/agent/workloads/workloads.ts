@@ -88,7 +88,10 @@ export class Workloads {
       restarts: workload.restarts,
       containers: [...workload.containers].map(([name, container]) => ({
         name,
-        probes: [...container.states].map(([type, { result, message }]) => ({ type, result, message })),
+        probes: [...container.states].map(([type, { result, message, lastSeen, run }]) => ({
+          ...{ type, result, message },
+          ...(lastSeen === undefined ? {} : { lastSeen, inRow: run }),
+        })),
       })),
     }));
   }

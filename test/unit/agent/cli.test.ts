@@ -82,7 +82,15 @@ const STATUS: AgentStatus = {
       addresses: ["10.0.0.9"],
       ready: false,
       restarts: 2,
-      containers: [{ name: "c", probes: [{ type: "readiness", result: "failure", message: "refused" }] }],
+      containers: [
+        {
+          name: "c",
+          probes: [
+            { type: "readiness", result: "failure", message: "refused", lastSeen: "failure", inRow: 9 },
+            { type: "liveness", result: "success", message: "timeout", lastSeen: "failure", inRow: 2 },
+          ],
+        },
+      ],
     },
   ],
   refusedManifests: ["/m/x.yaml: spec: bad"],
@@ -111,6 +119,7 @@ Preconditions:
 Workloads:
   not ready default/w  10.0.0.9, 2 restarts
             c readiness: failure, refused
+            c liveness: success still, failure 2 in a row: timeout
 
 Refused manifests:
   /m/x.yaml: spec: bad
