@@ -117,8 +117,8 @@ function workload(status: WorkloadStatus): readonly string[] {
 }
 
 /** The result with what the last probe said, which may be on its way to another result. */
-function found({ result, lastSeen = result, inRow = 0, message }: Probe): string {
-  return lastSeen === result
+function found({ result, lastSeen, inRow = 0, message }: Probe): string {
+  return lastSeen === undefined || lastSeen === result
     ? `${result}, ${message}`
     : `${result} still, ${lastSeen} ${inRow} in a row: ${message}`;
 }
