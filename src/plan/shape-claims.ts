@@ -72,11 +72,13 @@ export class ShapeClaims {
           frontend.class === "node-port"
             ? `node port ${frontend.port}`
             : formatDestination(frontend.address + packPort(frontend.port));
+        const isOwn = owner.service === `${shape.namespace}/${shape.service}`;
+        const whose = isOwn ? "another port of this Service" : `the older Service ${owner.service}`;
         problems.push({
           object: { kind: "Service", namespace: shape.namespace, name: shape.service },
           reason: "FrontendConflict",
           field: frontend.field,
-          message: `${where} belongs to the older Service ${owner.service}`,
+          message: `${where} belongs to ${whose}`,
         });
       }
     }

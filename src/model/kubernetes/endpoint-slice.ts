@@ -15,6 +15,7 @@ import {
   readChoice,
   readInteger,
   readList,
+  readPortName,
   readRecord,
   readText,
 } from "./fields.ts";
@@ -69,10 +70,11 @@ export function readEndpointPorts(value: unknown, path: string, problems: Proble
     });
     const given = item["port"] ?? 0;
     const port = readInteger(given, `${field}.port`, problems, { min: 1, max: 65_535, fallback: undefined });
-    if (protocol === undefined || port === undefined) continue;
+    const name = readPortName(item["name"], `${field}.name`, problems);
+    if (protocol === undefined || port === undefined || name === undefined) continue;
     const appProtocol = readText(item["appProtocol"], `${field}.appProtocol`, problems);
     ports.push({
-      name: readText(item["name"], `${field}.name`, problems, 63) ?? "",
+      name,
       protocol,
       port,
       ...(appProtocol === undefined ? {} : { appProtocol }),

@@ -65,6 +65,23 @@ export function readText(
   return undefined;
 }
 
+const PORT_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+
+/**
+ * Name of a port, "" when it has none. Names become parts of rules' comments and of kernel objects' names, so nothing but
+ * plain characters is let in; anything else is a problem and `undefined`.
+ */
+export function readPortName(value: unknown, field: string, problems: Problems): string | undefined {
+  if (value === undefined || value === null || value === "") return "";
+  if (typeof value === "string" && PORT_NAME.test(value)) return value;
+  problems.add(
+    "InvalidValue",
+    field,
+    `must be at most 63 letters, digits, '-', '.' or '_', not ${show(value)}`,
+  );
+  return undefined;
+}
+
 /** One of `allowed`; absent, null and "" give `fallback`; anything else a problem and `undefined`. */
 export function readChoice<T extends string>(
   value: unknown,

@@ -14,6 +14,7 @@ import {
   readChoice,
   readInteger,
   readList,
+  readPortName,
   readRecord,
   readText,
 } from "./fields.ts";
@@ -124,8 +125,8 @@ function readPort(item: Json, field: string, problems: Problems): ServicePort | 
     fallback: "TCP",
   });
   const nodePort = readPortOrZero(item["nodePort"], `${field}.nodePort`, problems);
-  if (port === undefined || protocol === undefined) return undefined;
-  const name = readText(item["name"], `${field}.name`, problems, 63) ?? "";
+  const name = readPortName(item["name"], `${field}.name`, problems);
+  if (port === undefined || protocol === undefined || name === undefined) return undefined;
   return { name, protocol, port, nodePort: nodePort ?? 0 };
 }
 

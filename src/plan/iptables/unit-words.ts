@@ -7,6 +7,11 @@ export function comment(text: string): string {
   return `-m comment --comment "${text}"`;
 }
 
+/** What would end a comment, or the line, is not let in, wherever the object comes from. */
+function plain(text: string): string {
+  return text.replace(/[^!#-[\]-~]/g, "_");
+}
+
 export class UnitWords {
   readonly shape: UnitShape;
   /** How comments call it. */
@@ -18,7 +23,7 @@ export class UnitWords {
 
   constructor(shape: UnitShape) {
     this.shape = shape;
-    this.label = portLabel(shape);
+    this.label = plain(portLabel(shape));
     this.protocol = `-m ${protocolName(shape)} -p ${protocolName(shape)}`;
     this.hash = serviceHash(shape);
   }

@@ -156,6 +156,23 @@ suite("what is refused, with its path", () => {
       ["InvalidValue spec.ports[0].port"],
       1,
     ],
+    [
+      "a port whose name would end a comment of iptables-restore",
+      service({
+        ports: [
+          { port: 80, name: 'a" -j ACCEPT\n-A INPUT -j DROP' },
+          { port: 81, name: "b" },
+        ],
+      }),
+      ["InvalidValue spec.ports[0].name"],
+      1,
+    ],
+    [
+      "a slice's port of such a name: not a port without a name",
+      slice({ ports: [{ port: 80, name: "a b" }] }),
+      ["InvalidValue ports[0].name"],
+      1,
+    ],
     ["port missing", service({ ports: [{}] }), ["MissingPort spec.ports[0].port"], 1],
     [
       "two ports of one name",

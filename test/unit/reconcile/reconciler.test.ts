@@ -254,6 +254,15 @@ suite("reconciler", () => {
     assert.equal(world.sets()["reject-frontends"]?.length, 2);
   });
 
+  test("two ports of one Service that want the same are told so", async () => {
+    const world = new World();
+    const ports = ["a", "b"].map((name) => ({ name, protocol: "TCP" as const, port: 80, nodePort: 0 }));
+    await world.snapshot([service("web", { ports })]);
+    const [problem] = world.reconciler.status().refused;
+    assert.equal(problem?.field, "spec.clusterIPs[0]");
+    assert.match(problem?.message ?? "", /10\.96\.0\.10:80 belongs to another port of this Service/);
+  });
+
   test("chains that an older kernel does not let go are counted, and go with the next write", async () => {
     const { world, ip } = pickyWorld();
     const chains = () => ip.read()?.chains.length ?? 0;

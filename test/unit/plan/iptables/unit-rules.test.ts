@@ -42,6 +42,23 @@ test("chains are rendered anew, equal, unless they are kept", () => {
   }
 });
 
+test("no name can end a comment or a line, wherever its object comes from", () => {
+  const [unit] = units.filter(({ cluster }) => cluster.length > 0);
+  assert.ok(unit !== undefined);
+  const portName = 'a" -j ACCEPT\n-A INPUT -j DROP -m comment --comment "';
+  const compiled = new CompiledUnit({ ...unit, shape: { ...unit.shape, portName } }, CONTEXT);
+  const lines = [
+    ...Object.values(compiled.shared).flat(),
+    ...compiled.chains().flatMap(({ rules }) => rules),
+  ];
+  assert.ok(lines.length > 2);
+  for (const line of lines) {
+    assert.doesNotMatch(line, /\n/);
+    assert.equal(line.split('"').length % 2, 1);
+    assert.doesNotMatch(line.replaceAll(/"[^"]*"/g, ""), /ACCEPT|INPUT/);
+  }
+});
+
 test("rules are counted as they are written", () => {
   for (const { name, objects } of sets) {
     const compiler = new IptablesCompiler("ip", node, FEATURES);
