@@ -88,13 +88,7 @@ function addZones(nodes: Nodes, slices: readonly DnsSlice[]): void {
     pin.addresses.push(...here);
     pin.entries = entries;
     const prefer = nodes.node([...zone.split("."), "prefer", "_zone"]);
-    // A family that is not there falls back on its own.
-    for (const isV6 of [false, true]) {
-      const own = [...here].filter((address) => address.includes(":") === isV6);
-      prefer.addresses.push(
-        ...(own.length > 0 ? own : all.addresses.filter((a) => a.includes(":") === isV6)),
-      );
-    }
+    prefer.addresses.push(...here);
     prefer.entries = entries;
   }
 }

@@ -112,6 +112,10 @@ const pluginErrors: readonly (readonly [string, string, RegExp])[] = [
     /quic:\/\/ is not supported; allowed: dns:\/\/, tls:\/\/, https/,
   ],
   ["max_age below expire", "forward . 1.1.1.1 {\n max_age 1s\n}", /must not be shorter than "expire"/],
+  ["failover", "forward . 1.1.1.1 {\n failover NOERROR\n}", /Corefile:3: failover: NOERROR is no failure/],
+  ["cache below zero", "cache -1", /Corefile:2: cache: "-1" is not allowed/],
+  ["cache flag with a word", "cache {\n keepttl x\n}", /Corefile:3: keepttl: wrong number of arguments/],
+  ["stale policy alone", "cache {\n serve_stale_policy prefer_positive\n}", /needs "serve_stale"/],
   ["source", "forward . 1.1.1.1 {\n source_address x\n}", /Corefile:3: source_address: "x" is no address/],
   ["resolver", "forward . a.b {\n resolver a.c\n}", /Corefile:3: resolver: "a.c" is no IP/],
   [

@@ -55,6 +55,24 @@ test("before the first data: what is there is answered, what is missing is SERVF
   assert.deepEqual(resolver.instance.settings.notReady(), []);
 });
 
+test("prefer takes one decision for both families", async () => {
+  const resolver = testResolver(block("zonal"));
+  const inZone = (address: string, zone: string): FeedObject => {
+    const slice = sliceOf("ns/web", [address], {
+      addressType: address.includes(":") ? "IPv6" : "IPv4",
+      ports: [],
+    });
+    const own = slice.endpoints.map((endpoint) => ({ ...endpoint, zone }));
+    return { ...slice, endpoints: own, meta: meta("ns", `web-${zone}-${address.length}`) };
+  };
+  const headless = service("web", { headless: true });
+  fill(resolver, [headless, inZone("10.0.0.1", "a"), inZone("10.0.0.22", "b"), inZone("fd00::1", "b")]);
+  const name = (zone: string) => `${zone}.prefer._zone.web.ns.svc.cluster.local.`;
+  assert.deepEqual(data(await resolver.ask(name("a"))), ["10.0.0.1"]);
+  assert.deepEqual(data(await resolver.ask(name("a"), "AAAA")), [], "no detour through zone b");
+  assert.deepEqual(data(await resolver.ask(name("c"), "AAAA")), ["fd00::1"]);
+});
+
 test("two ExternalNames that name each other end in SERVFAIL", async () => {
   const resolver = testResolver(block());
   const external = (name: string, to: string) =>

@@ -39,7 +39,7 @@ export const cache: PluginDefinition = {
 
 function parseCache(directive: Directive, context: SetupContext): CacheOptions {
   const first = directive.args[0];
-  const hasTtl = first !== undefined && /^\d+$/.test(first);
+  const hasTtl = first !== undefined && /^-?\d+$/.test(first);
   const ttl = hasTtl ? integerArg(directive, 0, 1, WEEK_SECONDS) : undefined;
   const draft: Draft = {
     zones: zoneArgs(directive, hasTtl ? 1 : 0, context.zones),
@@ -86,10 +86,13 @@ function parseCache(directive: Directive, context: SetupContext): CacheOptions {
       if (wordArg(option, 0, ["success", "denial"]) === "success") draft.disableSuccess = zones;
       else draft.disableDenial = zones;
     },
-    keepttl: () => {
+    keepttl: (option) => {
+      expectArgs(option, 0, 0, "keepttl");
       draft.keepTtl = true;
     },
   });
+  if (draft.prefersPositive && draft.stale === undefined)
+    throw corefileError(directive, "cache", '"serve_stale_policy" needs "serve_stale"');
   return draft;
 }
 

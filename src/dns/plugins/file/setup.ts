@@ -38,6 +38,8 @@ function setupOne(directive: Directive, context: SetupContext): Plugin {
       reloadMs = durationArg(option, 0);
     },
     reload_by_mtime: (option) => void expectArgs(option, 0, 0, "reload_by_mtime"),
+    // Of old Corefiles; aliases are always followed.
+    upstream: () => undefined,
     fallthrough: (option) => {
       fallthrough = zoneArgs(option, 0, ["."]);
     },

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { ConnectionOptions } from "node:tls";
-import { parseRcode } from "../../../codec/dns/constants.ts";
+import { parseRcode, RCODE } from "../../../codec/dns/constants.ts";
 import { parseName } from "../../../codec/dns/name.ts";
 import { parseIp } from "../../../model/ip.ts";
 import { corefileError } from "../../corefile/corefile-error.ts";
@@ -167,6 +167,8 @@ function forwardReaders(draft: Draft<ForwardOptions>): Readers {
     },
     failover: (option) => {
       draft.failover = rcodeArgs(option);
+      if (draft.failover.has(RCODE.NOERROR))
+        throw corefileError(option, "failover", "NOERROR is no failure; name other response codes");
     },
     next: (option) => {
       draft.next = rcodeArgs(option);

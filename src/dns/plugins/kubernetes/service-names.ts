@@ -170,10 +170,9 @@ function zonalName(found: Found, labels: readonly string[]): Finding | undefined
   const zone = labels.slice(0, -2).join(".");
   const { asked, view } = found;
   const isThere = (endpoint: DnsEndpoint): boolean => endpoint.zone === zone;
-  const isAsked = (endpoint: DnsEndpoint): boolean =>
-    asked.type === TYPE.SRV || endpoint.address.includes(":") === (asked.type === TYPE.AAAA);
   const all = endpointsOf(found.slices);
-  const useAll = directive === "prefer" && !all.some((e) => isThere(e) && isAsked(e));
+  // One decision for all types: who asks for both families must not be led out of the zone by the one that is missing there.
+  const useAll = directive === "prefer" && !all.some(isThere);
   const accept = (endpoint: DnsEndpoint): boolean => useAll || isThere(endpoint);
   if (asked.type === TYPE.SRV)
     return srvFinding(
