@@ -212,8 +212,9 @@ class Connection {
     const { hub } = this.#options;
     const call = this.#call;
     const output = { send: (message: Buffer) => call.write(message) };
-    const { session, unknownSets } = hub.connect(hello, role, output, (reason) => {
-      end(call, GrpcStatus.ABORTED, reason);
+    const { session, unknownSets } = hub.connect(hello, role, output, (why, reason) => {
+      // A node that was replaced stays away for a while; one that hears of a stop comes back at once.
+      end(call, why === "replaced" ? GrpcStatus.ABORTED : GrpcStatus.UNAVAILABLE, reason);
     });
     this.#session = session;
     call.write(encodeWelcome({ epoch: hub.epoch, revision: hub.revision, version: VERSION, unknownSets }));

@@ -51,9 +51,12 @@ export interface HubCounters {
   readonly leftOut: number;
 }
 
+/** Ends a stream from this side. Replaced: the node has another one now. Stopping: the next control plane wants it back. */
+type EndStream = (why: "replaced" | "stopping", reason: string) => void;
+
 interface Stream {
   readonly session: NodeSession;
-  readonly end: (reason: string) => void;
+  readonly end: EndStream;
 }
 
 export class StreamHub implements SessionSource {
@@ -97,16 +100,16 @@ export class StreamHub implements SessionSource {
     this.#isClosed = true;
     clearTimeout(this.#retry);
     this.#stopWatch?.();
-    for (const stream of [...this.#streams.values()]) stream.end("the control plane stops");
+    for (const stream of [...this.#streams.values()]) stream.end("stopping", "the control plane stops");
     this.#streams.clear();
   }
 
-  /** Starts a session. `end` is called when a newer stream takes its place. */
+  /** Starts a session. `end` is called when a newer stream takes its place, and at {@link close}. */
   connect(
     hello: Hello,
     role: NodeRole,
     output: SessionOutput,
-    end: (reason: string) => void,
+    end: EndStream,
   ): { readonly session: NodeSession; readonly unknownSets: readonly string[] } {
     const known = hello.sets.filter(isObjectKind);
     const kinds = this.#filter(known);
@@ -119,7 +122,7 @@ export class StreamHub implements SessionSource {
     if (older !== undefined) {
       this.#counts.replaced++;
       this.#keep(older.session);
-      older.end("a newer stream of this node and role has taken its place");
+      older.end("replaced", "a newer stream of this node and role has taken its place");
     }
     return { session, unknownSets: hello.sets.filter((set) => !isObjectKind(set)) };
   }

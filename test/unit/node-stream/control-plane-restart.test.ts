@@ -66,7 +66,7 @@ test("nodes resume over a restart of the control plane", { timeout: 60_000 }, as
     role: "agent",
     sets: ["Namespace", "Node"],
     stateDir: join(dataDir, "state"),
-    backoff: { minMs: 20, maxMs: 100, refusedMs: 200 },
+    backoff: { minMs: 20, maxMs: 100, refusedMs: 600_000 },
   });
   const abort = new AbortController();
   const ended = feed.run(recorder, abort.signal);
