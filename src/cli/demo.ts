@@ -1,6 +1,5 @@
 /** Layer cli. `nodeplane demo`: a narrated tour of a three-node cluster on this machine, cleaned up at the end. */
 import { randomBytes } from "node:crypto";
-import { findKubectl } from "../lab/demo/apply.ts";
 import { narrator } from "../lab/demo/narrator.ts";
 import {
   callFromEverywhere,
@@ -13,6 +12,7 @@ import {
 } from "../lab/demo/story.ts";
 import { labDown } from "../lab/down.ts";
 import { LabDir } from "../lab/lab-dir.ts";
+import { findProgram, requirePrograms, SYSTEM_PATH } from "../lab/programs.ts";
 import { labUp } from "../lab/up.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { Command, CommandIo } from "./command.ts";
@@ -38,6 +38,8 @@ export const demo: Command = async (args, io) => {
     throw new NodeplaneError("CONFIG_INVALID", {
       detail: "the demo makes network namespaces: run it as root",
     });
+  const path = io.env["PATH"] ?? "";
+  requirePrograms(`${path}:${SYSTEM_PATH}`);
   const lab = new LabDir(
     `demo-${randomBytes(3).toString("hex")}`,
     io.env["NODEPLANE_LAB_BASE"] ?? "/run/nodeplane-lab",
@@ -55,7 +57,7 @@ export const demo: Command = async (args, io) => {
       lab,
       record: lab.require(),
       tell,
-      kubectl: findKubectl(io.env["PATH"] ?? ""),
+      kubectl: findProgram("kubectl", path),
       signal: io.signal,
     };
     await startWorkloads(stage);

@@ -6,6 +6,7 @@ import { execInside } from "../lab/exec.ts";
 import { LabDir, type LabOptions } from "../lab/lab-dir.ts";
 import { defaultReadiness, parseLabels, parsePorts, parseReadiness } from "../lab/pod-manifest.ts";
 import { checkPod, type PodSpec, startPod } from "../lab/pods.ts";
+import { requirePrograms, SYSTEM_PATH } from "../lab/programs.ts";
 import { labStatus } from "../lab/status.ts";
 import { labUp } from "../lab/up.ts";
 import { ensureNamespace, waitPodReady } from "../lab/wait-pod.ts";
@@ -147,6 +148,7 @@ export const labCommand: Command = async (args, io) => {
   const dir = new LabDir(values.name, io.env["NODEPLANE_LAB_BASE"] ?? "/run/nodeplane-lab");
   switch (sub) {
     case "up":
+      requirePrograms(`${io.env["PATH"] ?? ""}:${SYSTEM_PATH}`);
       await labUp(dir, labOptions(values), (line) => io.out(`${line}\n`), io.signal);
       return 0;
     case "down":

@@ -9,6 +9,7 @@ import { NodeplaneError } from "../model/errors.ts";
 import { NODEPLANE } from "./executable.ts";
 import type { LabDir } from "./lab-dir.ts";
 import { identifyProcess, isAlive, networkNamespaceOf, type ProcessId } from "./processes.ts";
+import { SYSTEM_PATH } from "./programs.ts";
 
 export interface NamespaceRecord {
   readonly holder: ProcessId;
@@ -51,7 +52,7 @@ exec sleep infinity >/dev/null 2>&1
 export function labEnvironment(lab: LabDir, mark: string): Record<string, string | undefined> {
   return {
     ...process.env,
-    PATH: `${process.env["PATH"] ?? ""}:${dirname(NODEPLANE)}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`,
+    PATH: `${process.env["PATH"] ?? ""}:${dirname(NODEPLANE)}:${SYSTEM_PATH}`,
     NODEPLANE_LAB: mark,
     KUBECONFIG: lab.file("kubeconfig-inside"),
     // The lab has no route out: a proxy of the machine must not be asked.

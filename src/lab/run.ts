@@ -1,6 +1,7 @@
 /** Layer lab. Runs one short command and collects its output; a failure becomes one COMMAND_FAILED error. */
 import { spawn } from "node:child_process";
 import { NodeplaneError } from "../model/errors.ts";
+import { SYSTEM_PATH } from "./programs.ts";
 
 export interface RunOptions {
   /** Written to standard input, which is then closed. */
@@ -25,7 +26,7 @@ export function tryRun(argv: readonly string[], options: RunOptions = {}): Promi
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, {
       stdio: ["pipe", "pipe", "pipe"],
-      env: { ...process.env, ...options.env },
+      env: { ...process.env, PATH: `${process.env["PATH"] ?? ""}:${SYSTEM_PATH}`, ...options.env },
       ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       killSignal: "SIGKILL",

@@ -1,6 +1,4 @@
 /** Layer lab. Applies objects the way a person would: with kubectl where there is one, else through the API itself. */
-import { existsSync } from "node:fs";
-import { delimiter, join } from "node:path";
 import { stringify } from "yaml";
 import { NodeplaneError } from "../../model/errors.ts";
 import { ApiClient, type ApiObject, at } from "../api-client.ts";
@@ -12,14 +10,6 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   Namespace: "namespaces",
   Pod: "pods",
 };
-
-/** Path of kubectl, or undefined. */
-export function findKubectl(path: string): string | undefined {
-  return path
-    .split(delimiter)
-    .map((folder) => join(folder, "kubectl"))
-    .find((file) => existsSync(file));
-}
 
 function collectionOf(object: ApiObject): string {
   const plural = COLLECTIONS[String(object["kind"])];

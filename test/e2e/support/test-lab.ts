@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { nodeNames } from "../../../src/lab/addresses.ts";
 import { ApiClient, type ApiObject, at, listAt, newestRevision } from "../../../src/lab/api-client.ts";
-import { findKubectl } from "../../../src/lab/demo/apply.ts";
 import { labDown } from "../../../src/lab/down.ts";
 import { findTarget } from "../../../src/lab/exec.ts";
 import { LabDir, type LabOptions, type LabRecord, type PodRecord } from "../../../src/lab/lab-dir.ts";
@@ -14,6 +13,7 @@ import { enter } from "../../../src/lab/namespaces.ts";
 import { defaultReadiness, parsePorts, type Readiness } from "../../../src/lab/pod-manifest.ts";
 import { startPod } from "../../../src/lab/pods.ts";
 import { waitProgrammed } from "../../../src/lab/programmed.ts";
+import { findProgram } from "../../../src/lab/programs.ts";
 import { type RunResult, run, tryRun } from "../../../src/lab/run.ts";
 import type { TrafficResult } from "../../../src/lab/traffic.ts";
 import { labUp } from "../../../src/lab/up.ts";
@@ -85,7 +85,7 @@ export class TestLab {
 
   /** Applies with kubectl where there is one, as a person does, else through the API. @returns the object as stored */
   async apply(collection: string, object: ApiObject): Promise<ApiObject> {
-    const kubectl = findKubectl(process.env["PATH"] ?? "");
+    const kubectl = findProgram("kubectl", process.env["PATH"] ?? "");
     if (kubectl === undefined) return await this.api.apply(collection, object);
     await run([kubectl, "--kubeconfig", this.lab.file("kubeconfig"), "apply", "-f", "-"], {
       input: stringify(object),

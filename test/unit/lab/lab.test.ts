@@ -19,6 +19,7 @@ import {
 } from "../../../src/lab/pod-manifest.ts";
 import { hostAddress } from "../../../src/lab/pods.ts";
 import { identifyProcess, isAlive } from "../../../src/lab/processes.ts";
+import { requirePrograms } from "../../../src/lab/programs.ts";
 import { podRouteLines } from "../../../src/lab/topology.ts";
 import { generateTraffic } from "../../../src/lab/traffic.ts";
 
@@ -168,5 +169,24 @@ suite("connection generator", () => {
     );
     assert.deepEqual([bad.attempts, bad.answered, bad.failed], [3, 0, 3]);
     assert.equal(bad.failures[0]?.code, "ECONNREFUSED");
+  });
+});
+
+suite("programs of the machine", () => {
+  test("all that are missing are named with their packages", () => {
+    assert.throws(() => requirePrograms("/nonexistent"), {
+      code: "COMMAND_FAILED",
+      message:
+        "command failed: lab up: unshare, nsenter, ip, nft, dig, curl are not installed: apt-get install util-linux iproute2 nftables bind9-dnsutils curl",
+    });
+    const folder = mkdtempSync(join(tmpdir(), "nodeplane-programs-"));
+    for (const name of ["unshare", "nsenter", "ip", "nft", "curl"]) writeFileSync(join(folder, name), "");
+    assert.throws(
+      () => requirePrograms(`/nonexistent:${folder}`),
+      /lab up: dig is not installed: apt-get install bind9-dnsutils$/,
+    );
+    writeFileSync(join(folder, "dig"), "");
+    requirePrograms(folder);
+    rmSync(folder, { recursive: true });
   });
 });
