@@ -5,6 +5,7 @@ import { type IpAddress, ipFamily, parseIp } from "../../model/ip.ts";
 import { TYPE } from "./constants.ts";
 import { dataKind, type RecordData } from "./message.ts";
 import { parseName } from "./name.ts";
+import { parseOctets } from "./opaque-text.ts";
 
 /** Data as text, names absolute, character strings quoted. */
 export function formatData(data: RecordData): string {
@@ -151,8 +152,10 @@ export function parseData(type: number, words: readonly Word[], origin?: string)
         words,
         6,
       );
-    case "opaque":
-      return undefined;
+    case "opaque": {
+      const bytes = parseOctets(type, words, (raw) => resolveName(raw, origin));
+      return bytes === undefined ? undefined : { kind, bytes };
+    }
   }
 }
 

@@ -37,6 +37,11 @@ self CNAME self
 sub NS ns.sub
 ns.sub A 192.0.2.9
 mail MX 10 web
+old DNAME new
+a.new A 192.0.2.7
+gone DNAME else.where.test.
+long DNAME ${"x".repeat(63)}.${"y".repeat(63)}.${"z".repeat(50)}.
+web HTTPS 1 . alpn="h2,h3"
 `;
 const zonePath = join(folder, "zone");
 writeFileSync(zonePath, ZONE);
@@ -62,6 +67,25 @@ test("file: answers, aliases, wildcards, empty nodes, delegations, negative TTL"
   assert.equal((await ask("self.example.org.")).rcode, RCODE.SERVFAIL);
   const outside = await ask("out.example.org.");
   assert.deepEqual([outside.rcode, answers(outside)], [0, ["out.example.org. 3600 CNAME else.where.test."]]);
+});
+
+test("file: DNAME moves what is below it (RFC 6672)", async () => {
+  const { ask } = testResolver(`example.org:53 {\n file ${zonePath}\n}\n`);
+  assert.deepEqual(answers(await ask("A.old.example.org.")), [
+    "old.example.org. 3600 DNAME new.example.org.",
+    "A.old.example.org. 3600 CNAME A.new.example.org.",
+    "A.new.example.org. 3600 A 192.0.2.7",
+  ]);
+  assert.deepEqual(answers(await ask("x.gone.example.org.", "CNAME")), [
+    "gone.example.org. 3600 DNAME else.where.test.",
+    "x.gone.example.org. 3600 CNAME x.else.where.test.",
+  ]);
+  assert.equal((await ask("x.gone.example.org.")).answers.length, 2, "leads out of the zone");
+  const missing = await ask("b.old.example.org.");
+  assert.deepEqual([missing.rcode, missing.answers.length], [RCODE.NXDOMAIN, 2]);
+  assert.equal((await ask("old.example.org.")).rcode, RCODE.NOERROR, "its own name stays");
+  assert.equal((await ask(`${"w".repeat(63)}.${"v".repeat(30)}.long.example.org.`)).rcode, RCODE.YXDOMAIN);
+  assert.equal((await ask("web.example.org.", "HTTPS")).answers.length, 1);
 });
 
 test("file: one that is missing may come later, names are SERVFAIL until then", async () => {

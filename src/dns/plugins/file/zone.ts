@@ -1,7 +1,7 @@
-/** Layer dns. A zone of records and how names are found in it: wildcards, aliases, delegations (RFC 1034 section 4.3.2, RFC 4592). */
+/** Layer dns. A zone of records and how names are found in it: wildcards, aliases, delegations (RFC 1034 section 4.3.2, RFC 4592), DNAME (RFC 6672). */
 import { RCODE, TYPE } from "../../../codec/dns/constants.ts";
 import type { ResourceRecord } from "../../../codec/dns/message.ts";
-import { isWithin, parentName } from "../../../codec/dns/name.ts";
+import { isWithin, parentName, parseName } from "../../../codec/dns/name.ts";
 
 export interface ZoneAnswer {
   readonly rcode: number;
@@ -49,6 +49,17 @@ export class Zone {
     for (let hop = 0; hop < MAX_ALIASES; hop++) {
       const referral = this.#delegation(name, type);
       if (referral !== undefined) return { ...referral, answers };
+      const moved = this.#moved(name, spelling);
+      if (moved !== undefined) {
+        answers.push(moved.dname);
+        if (moved.alias === undefined) return this.#negative(RCODE.YXDOMAIN, answers);
+        answers.push(moved.alias);
+        if (type === TYPE.CNAME) return this.#positive(answers);
+        spelling = moved.target;
+        name = spelling.toLowerCase();
+        if (!isWithin(name, this.origin)) return { ...this.#positive(answers), leadsTo: spelling };
+        continue;
+      }
       const here = this.#at(name);
       if (here === undefined) return this.#negative(RCODE.NXDOMAIN, answers);
       const own = here.map((record) => ({ ...record, name: spelling }));
@@ -65,6 +76,27 @@ export class Zone {
       return this.#positive([...answers, ...found]);
     }
     return this.#negative(RCODE.SERVFAIL, answers);
+  }
+
+  /** A DNAME above the name, and the alias that follows from it; without one the new name would be too long (RFC 6672). */
+  #moved(
+    name: string,
+    spelling: string,
+  ):
+    | { readonly dname: ResourceRecord; readonly alias: undefined }
+    | { readonly dname: ResourceRecord; readonly alias: ResourceRecord; readonly target: string }
+    | undefined {
+    for (let up = name; up !== this.origin && isWithin(up, this.origin); ) {
+      up = parentName(up);
+      const dname = this.#byName.get(up)?.find((record) => record.type === TYPE.DNAME);
+      if (dname?.data.kind !== "name") continue;
+      const left = spelling.slice(0, spelling.length - up.length);
+      const target = parseName(dname.data.name === "." ? left : `${left}${dname.data.name}`);
+      if (target === undefined) return { dname, alias: undefined };
+      const data = { kind: "name", name: target } as const;
+      return { dname, target, alias: { ...dname, name: spelling, type: TYPE.CNAME, data } };
+    }
+    return undefined;
   }
 
   /** Records of a name or of the wildcard that stands for it; empty for a name that only has names below it. */
@@ -107,7 +139,7 @@ export class Zone {
   }
 
   #positive(answers: readonly ResourceRecord[]): ZoneAnswer {
-    const additionals = this.#glue(answers.filter((record) => record.type !== TYPE.CNAME));
+    const additionals = this.#glue(answers.filter(({ type }) => type !== TYPE.CNAME && type !== TYPE.DNAME));
     return { rcode: RCODE.NOERROR, authoritative: true, answers, authorities: NONE, additionals };
   }
 

@@ -66,8 +66,10 @@ class Parser {
     while (this.#at < this.#pieces.length && ending === "") {
       const piece = this.#pieces[this.#at++] ?? "";
       const action = actionOf(piece);
-      if (action === undefined) parts.push(() => piece);
-      else if (action === "end" || /^else\b/.test(action)) ending = action;
+      if (action === undefined) {
+        if (piece.includes("{{")) throw new Bad(`"{{" is not closed: ${piece}`);
+        parts.push(() => piece);
+      } else if (action === "end" || /^else\b/.test(action)) ending = action;
       else if (!action.startsWith("/*")) parts.push(this.#action(action));
     }
     this.#depth--;

@@ -117,6 +117,8 @@ function readers(options: TemplateOptions): Readonly<Record<string, (option: Dir
     answer: record,
     authority: record,
     additional: record,
+    // Of old Corefiles; aliases are always followed.
+    upstream: () => undefined,
     rcode: (option) => {
       const [text = ""] = expectArgs(option, 1, 1, "rcode CODE");
       const rcode = parseRcode(text);
