@@ -37,7 +37,9 @@ export function configDocuments(
   const isShown = (field: Field<unknown>) =>
     values.has(field) || (field.ignored === undefined && field !== KUBE_PROXY.oomScoreAdj);
   const effective = (field: Field<unknown>) =>
-    values.has(field) || !decided.has(field) ? values.get(field) : decided.get(field);
+    (values.has(field) && field !== KUBE_PROXY.mode) || !decided.has(field)
+      ? values.get(field)
+      : decided.get(field);
   const document = (fields: readonly Field<unknown>[]) =>
     nested(
       fields.filter(isShown).map((field) => {
