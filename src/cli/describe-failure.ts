@@ -8,6 +8,8 @@ export interface Failure {
 
 /** Asked for what cannot be: the same command will end so every time. */
 const MISTAKES: ReadonlySet<ErrorCode> = new Set(["CONFIG_INVALID", "FILE_UNREADABLE", "IPVS_UNSUPPORTED"]);
+/** An address that is in use, or not there yet, can be free a moment later: the units try again then. */
+const PASSES = /\bEADDR(INUSE|NOTAVAIL)\b/;
 const EPERM = 1;
 const EACCES = 13;
 
@@ -16,7 +18,8 @@ export function describeFailure(error: unknown, isRoot: boolean): Failure | unde
   const isForbidden = wasForbidden(error);
   const hint = isForbidden && !isRoot ? " (run this as root)" : "";
   if (error instanceof NodeplaneError) {
-    return { text: `${error.message}${hint}`, status: MISTAKES.has(error.code) ? 2 : 1 };
+    const isMistake = MISTAKES.has(error.code) && !PASSES.test(error.message);
+    return { text: `${error.message}${hint}`, status: isMistake ? 2 : 1 };
   }
   return isForbidden && error instanceof Error ? { text: `${error.message}${hint}`, status: 1 } : undefined;
 }

@@ -18,12 +18,8 @@ StandardOutput=file:/tmp/${unit}.log
 StandardError=file:/tmp/${unit}.log
 `;
 
-const COREFILE = `.:53 {
-    errors
-    ready 127.0.0.1:8181
-    kubernetes cluster.local
-}
-`;
+/** Not on the machine at first. */
+const ADDRESS = "192.0.2.9";
 
 const machine = new SystemdMachine();
 
@@ -32,7 +28,6 @@ before(async () => {
     machine.install(unit);
     machine.write(`systemd/system/${unit}.d/test.conf`, dropIn(unit));
   }
-  machine.write("nodeplane/Corefile", COREFILE);
   machine.write(
     "nodeplane/control-plane.env",
     "NODEPLANE_CONTROL_PLANE_FLAGS=--advertise-address=127.0.0.1\n",
@@ -46,22 +41,11 @@ test("the control plane's unit turns active, without a single capability", async
   await machine.waitFor(CONTROL_PLANE, "active", 60_000);
   const pid = machine.run("systemctl", "show", "--property=MainPID", "--value", CONTROL_PLANE);
   assert.match(machine.run("cat", `/proc/${pid}/status`), /^CapEff:\t0+$/m);
-  machine.run(
-    "nodeplane",
-    "certificate",
-    "node",
-    "n1",
-    "--out",
-    "/etc/nodeplane/pki",
-    "--server",
-    "127.0.0.1:6444",
-  );
-  machine.run("mv", "/etc/nodeplane/pki/agent.yaml", "/etc/nodeplane/agent.yaml");
-  machine.run(
-    "sh",
-    "-c",
-    `printf 'NODEPLANE_DNS_FLAGS=%s\\n' "$(cat /etc/nodeplane/pki/dns.flags)" > /etc/nodeplane/dns.env`,
-  );
+});
+
+test("a node's certificate and configuration come into their places", () => {
+  machine.run("nodeplane", "certificate", "node", "n1", "--out", "/tmp/n1", "--server", "127.0.0.1:6444");
+  machine.run("sh", "/opt/nodeplane/packaging/node/configure.sh", "/tmp/n1", ADDRESS);
 });
 
 test("the agent's unit turns active on the node stream and registers the node", async () => {
@@ -74,11 +58,14 @@ test("the agent's unit turns active on the node stream and registers the node", 
   assert.equal(machine.try("test", "-s", kubeconfig).status, 0);
 });
 
-test("the resolver's unit turns active and answers", async () => {
+test("the resolver's unit waits for its address, turns active and answers", async () => {
   machine.run("systemctl", "start", "--no-block", DNS);
+  const restarts = () => Number(machine.run("systemctl", "show", "--property=NRestarts", "--value", DNS));
+  await machine.until("it was started again", 30_000, () => restarts() > 0);
+  machine.run("ip", "address", "add", `${ADDRESS}/32`, "dev", "lo");
   await machine.waitFor(DNS, "active", 60_000);
   const ask = () =>
-    machine.try("dig", "@127.0.0.1", "+short", "+time=1", "+tries=1", "kubernetes.default.svc.cluster.local")
+    machine.try("dig", `@${ADDRESS}`, "+short", "+time=1", "+tries=1", "kubernetes.default.svc.cluster.local")
       .stdout;
   await machine.until("the name of the API resolves", 20_000, () => ask() === "10.96.0.1");
 });

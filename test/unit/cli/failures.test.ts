@@ -46,6 +46,13 @@ const rows: readonly {
     want: ["invalid configuration: cannot listen (run this as root)", 2],
   },
   {
+    name: "an address in use: not what the configuration says is wrong",
+    error: new NodeplaneError("CONFIG_INVALID", {
+      detail: "cannot listen: listen EADDRINUSE: address already in use :::53",
+    }),
+    want: ["invalid configuration: cannot listen: listen EADDRINUSE: address already in use :::53", 1],
+  },
+  {
     name: "a refusal over netlink",
     error: new NodeplaneError("NETLINK_FAILED", { operation: "read generation", errno: 1 }),
     want: ["netlink request failed: read generation (run this as root)", 1],
