@@ -98,7 +98,7 @@ function parseYaml(path: string): unknown {
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    throw new NodeplaneError("FILE_UNREADABLE", { path, detail: String(error) }, error);
+    throw new NodeplaneError("FILE_UNREADABLE", { path, detail: (error as Error).message }, error);
   }
   if (text.length > MAX_FILE_BYTES) throw bad(path, "", `larger than ${MAX_FILE_BYTES} bytes`);
   try {

@@ -15,6 +15,7 @@ export interface DnsFlags {
   readonly help: boolean;
   readonly version: boolean;
   readonly plugins: boolean;
+  /** For tests, not in the help: names of the cluster as before the first complete data. */
   readonly holdUnsynced: boolean;
   /** UDP through the native engine. */
   readonly engine: boolean;
