@@ -113,14 +113,14 @@ test("a killed control plane comes back with what it said", async (t) => {
   }
 });
 
-test("what cannot work is one line and status 2", async (t) => {
+test("what cannot work is one line and status 2; an address in use is status 1: the unit tries again", async (t) => {
   const dataDir = await folder(t);
   const running = await startReady(t, dataDir);
   const other = await folder(t);
   const taken = await refused(other, "--secure-port", String(running.port));
   assert.match(
     taken,
-    /^2 nodeplane control-plane: invalid configuration: cannot listen on 127\.0\.0\.1 port \d+: .*EADDRINUSE/,
+    /^1 nodeplane control-plane: invalid configuration: cannot listen on 127\.0\.0\.1 port \d+: .*EADDRINUSE/,
   );
   assert.match(
     await refused(other, "--secure-port", "x"),
