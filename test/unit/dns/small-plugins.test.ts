@@ -109,7 +109,7 @@ test("nsid: for who asks", async () => {
 
 test("timeouts reach the listener; nonsense is refused", () => {
   const { instance } = testResolver(
-    ".:53 {\n timeouts {\n read 1s\n write 2s\n idle 1m\n maxtcpqueries 5\n }\n whoami\n}",
+    ".:53 {\n timeouts {\n read 1s\n write 2s\n idle 60\n maxtcpqueries 5\n }\n whoami\n}",
   );
   assert.deepEqual(instance.listeners[0]?.tcpLimits, {
     readTimeoutMs: 1_000,

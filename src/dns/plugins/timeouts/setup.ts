@@ -1,6 +1,7 @@
 /** Layer dns. The `timeouts` plugin: how long connections over TCP and TLS are waited for, and how many queries each may bring. */
 import { corefileError } from "../../corefile/corefile-error.ts";
 import { durationArg, expectArgs, integerArg, readOptions } from "../../corefile/options.ts";
+import type { Directive } from "../../corefile/parser.ts";
 import type { PluginDefinition } from "../../plugin.ts";
 import type { TcpLimits } from "../../server/tcp-limits.ts";
 
@@ -17,13 +18,13 @@ export const timeouts: PluginDefinition = {
     const limits: Draft = {};
     readOptions(directive, {
       read: (option) => {
-        limits.readTimeoutMs = durationArg(option, 0, 1, MAX_MS);
+        limits.readTimeoutMs = durationOrSeconds(option);
       },
       write: (option) => {
-        limits.writeTimeoutMs = durationArg(option, 0, 1, MAX_MS);
+        limits.writeTimeoutMs = durationOrSeconds(option);
       },
       idle: (option) => {
-        limits.idleTimeoutMs = durationArg(option, 0, 1, MAX_MS);
+        limits.idleTimeoutMs = durationOrSeconds(option);
       },
       maxtcpqueries: (option) => {
         const count = integerArg(option, 0, -1, 1_000_000_000);
@@ -38,3 +39,10 @@ export const timeouts: PluginDefinition = {
     return [];
   },
 };
+
+/** A number without a unit is seconds, here alone (as in CoreDNS). */
+function durationOrSeconds(option: Directive): number {
+  const [text = ""] = expectArgs(option, 1, 1, `${option.name} DURATION`);
+  const isBare = /^[1-9]\d{0,4}$/.test(text);
+  return durationArg(isBare ? { ...option, args: [`${text}s`] } : option, 0, 1, MAX_MS);
+}
