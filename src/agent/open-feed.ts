@@ -29,8 +29,8 @@ async function streamFeed(
   { nodeName, stateDir }: AgentSettings,
   log: Logger,
 ): Promise<AgentFeed> {
-  const { readKeys } = await import("../feed/stream/connection.ts");
-  await readKeys(source);
+  const { checkKeys } = await import("../feed/stream/connection.ts");
+  await checkKeys(source);
   const { StreamFeed } = await import("../feed/stream/stream-feed.ts");
   let lastProblem = "";
   const feed = new StreamFeed({

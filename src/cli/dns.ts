@@ -10,7 +10,7 @@ import { SystemdNotify } from "../drivers/notify/index.ts";
 import type { Feed } from "../feed/feed.ts";
 import { FilesFeed } from "../feed/files/files-feed.ts";
 import { formatFileProblem } from "../feed/files/object-folder.ts";
-import { readKeys } from "../feed/stream/connection.ts";
+import { checkKeys } from "../feed/stream/connection.ts";
 import { StreamFeed } from "../feed/stream/stream-feed.ts";
 import { NodeplaneError } from "../model/errors.ts";
 import type { ObjectKind } from "../model/objects.ts";
@@ -77,7 +77,7 @@ export async function dnsCommand(args: readonly string[], io: CommandIo): Promis
     return 0;
   }
   // Before a socket is open: the feed would say so when clients already ask.
-  if (settings.stream !== undefined) await readKeys(settings.stream);
+  if (settings.stream !== undefined) await checkKeys(settings.stream);
   const reload = (): void => void daemon.reload();
   process.on("SIGHUP", reload);
   process.on("SIGUSR1", reload);

@@ -1,6 +1,7 @@
 /**
  * Layer feed. One gRPC stream to the control plane, over mutual TLS, as bytes. Knows nothing of what the bytes mean.
  */
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { checkServerIdentity } from "node:tls";
@@ -56,6 +57,27 @@ export async function readKeys(files: ConnectionFiles): Promise<ConnectionKeys> 
     certificate: await read(files.certificateFile),
     key: await read(files.keyFile),
   };
+}
+
+/**
+ * Reads what {@link readKeys} reads and looks whether it can be used, before anything is begun.
+ * @throws {NodeplaneError} FILE_UNREADABLE, CONFIG_INVALID naming the file
+ */
+export async function checkKeys(files: ConnectionFiles): Promise<void> {
+  const keys = await readKeys(files);
+  const parse = <T>(path: string, what: string, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      throw new NodeplaneError("CONFIG_INVALID", { path, detail: `is not ${what} in PEM form` }, error);
+    }
+  };
+  parse(files.caFile, "a certificate", () => new X509Certificate(keys.ca));
+  const own = parse(files.certificateFile, "a certificate", () => new X509Certificate(keys.certificate));
+  const key = parse(files.keyFile, "a private key", () => createPrivateKey(keys.key));
+  if (own.checkPrivateKey(key)) return;
+  const detail = `is not the key of the certificate in ${files.certificateFile}`;
+  throw new NodeplaneError("CONFIG_INVALID", { path: files.keyFile, detail });
 }
 
 export class Connection {

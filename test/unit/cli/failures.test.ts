@@ -16,7 +16,9 @@ import { dnsCommand } from "../../../src/cli/dns.ts";
 import { labCommand } from "../../../src/cli/lab-commands.ts";
 import { statusCommand } from "../../../src/cli/status.ts";
 import { loadConfig } from "../../../src/control-plane/config.ts";
+import { Pki, serverNames } from "../../../src/control-plane/pki/pki.ts";
 import { readIfThere, writeWhole } from "../../../src/control-plane/pki/secret-file.ts";
+import { checkKeys } from "../../../src/feed/stream/connection.ts";
 import { NodeplaneError } from "../../../src/model/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nodeplane-failures-"));
@@ -121,6 +123,36 @@ for (const source of sources) {
     });
   });
 }
+
+test("certificates that cannot be used: one line names the file, before anything is changed", async () => {
+  const pki = join(folder, "pki");
+  const dataDir = join(pki, "data");
+  const names = { dnsNames: serverNames("cluster.local"), ipAddresses: ["192.0.2.1"] };
+  await Pki.open({ dataDir, ...names, serverUrl: "https://192.0.2.1:6443" });
+  const issue = async (node: string): Promise<string> => {
+    const out = join(pki, node);
+    const args = ["node", node, "--data-dir", dataDir, "--out", out];
+    assert.equal(await run(certificateCommand, ...args), 0);
+    return out;
+  };
+  const [one, two] = [await issue("n1"), await issue("n2")];
+  const text = join(pki, "text");
+  writeFileSync(text, "no certificate\n");
+  const good = {
+    caFile: join(one, "ca.crt"),
+    certificateFile: join(one, "node.crt"),
+    keyFile: join(one, "node.key"),
+  };
+  await checkKeys(good);
+  const rows: readonly [Partial<typeof good>, string][] = [
+    [{ caFile: text }, `${text}: is not a certificate in PEM form`],
+    [{ certificateFile: text }, `${text}: is not a certificate in PEM form`],
+    [{ keyFile: text }, `${text}: is not a private key in PEM form`],
+    [{ keyFile: join(two, "node.key") }, `is not the key of the certificate in ${good.certificateFile}`],
+  ];
+  for (const [files, want] of rows)
+    await assert.rejects(checkKeys({ ...good, ...files }), (error: Error) => error.message.includes(want));
+});
 
 test("dns: certificates that cannot be read end it before anybody is answered", async () => {
   const corefile = join(folder, "Corefile");
