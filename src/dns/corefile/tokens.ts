@@ -38,7 +38,11 @@ export function splitTokens(text: string, file: string, env: Environment): Token
     if (isQuoted) {
       i++;
       while (i < text.length && text[i] !== '"') {
-        if (text[i] === "\\" && text[i + 1] === '"') i++;
+        // A backslash takes what follows with it, and stays unless that is a quote.
+        if (text[i] === "\\" && i + 1 < text.length) {
+          if (text[i + 1] !== '"') word += "\\";
+          i++;
+        }
         if (text[i] === "\n") line++;
         word += text[i];
         i++;

@@ -32,6 +32,11 @@ test("keys, arguments, options, comments, quotes", () => {
   assert.equal(block.directives[2]?.line, 8);
 });
 
+test("a backslash in quotes takes the next character with it", () => {
+  const [block] = parse('a {\n log "x\\\\" "y\\.z" "\\"q"\n}');
+  assert.deepEqual(block?.directives[0]?.args, ["x\\\\", "y\\.z", '"q']);
+});
+
 test("environment variables in both spellings; unset ones are empty", () => {
   const [block] = parse("{$NAME}:{%PORT%} {\n log {$UNSET}x\n}");
   assert.deepEqual(block?.keys, ["example.org:5300"]);
