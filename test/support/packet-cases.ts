@@ -23,7 +23,7 @@ interface CaseEndpoint {
 interface CaseService {
   readonly name: string;
   readonly type: Service["type"];
-  readonly clusterIP: string;
+  readonly clusterIP?: string;
   readonly clusterIPs?: readonly string[];
   readonly ports: readonly {
     readonly name: string;
@@ -107,7 +107,14 @@ const CASE_KEYS = new Set([
   "note",
 ]);
 
-export function readCaseFile(path = join(import.meta.dirname, "../cases/packet-cases.yaml")): CaseFile {
+const CASES = join(import.meta.dirname, "../cases");
+
+/** All files of packet cases. */
+export function readCaseFiles(): readonly CaseFile[] {
+  return ["packet-cases.yaml", "more-packet-cases.yaml"].map((name) => readCaseFile(join(CASES, name)));
+}
+
+export function readCaseFile(path = join(CASES, "packet-cases.yaml")): CaseFile {
   const file = parse(readFileSync(path, "utf8")) as CaseFile;
   for (const entry of file.cases)
     for (const key of Object.keys(entry))
@@ -137,6 +144,7 @@ export function mustCidr(text: string) {
 function serviceOf(entry: CaseService): Service {
   const [namespace = "", name = ""] = entry.name.split("/");
   const headless = entry.clusterIP === "None";
+  const clusterIPs = entry.clusterIPs ?? (entry.clusterIP === undefined ? [] : [entry.clusterIP]);
   return {
     kind: "Service",
     meta: {
@@ -149,7 +157,7 @@ function serviceOf(entry: CaseService): Service {
     },
     type: entry.type,
     headless,
-    clusterIPs: headless ? [] : (entry.clusterIPs ?? [entry.clusterIP]).map(mustIp),
+    clusterIPs: headless ? [] : clusterIPs.map(mustIp),
     externalIPs: (entry.externalIPs ?? []).map(mustIp),
     loadBalancerIngress: (entry.lbIngress ?? []).map((ingress) => ({
       ipMode: ingress.ipMode ?? "VIP",

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { planIptables } from "../../../../src/plan/plan-text.ts";
 import { IptablesTracer, readRules } from "../../../support/iptables-tracer.ts";
-import { caseNode, expectationFor, fixtureObjects, readCaseFile } from "../../../support/packet-cases.ts";
+import { caseNode, expectationFor, fixtureObjects, readCaseFiles } from "../../../support/packet-cases.ts";
 import { packetOf, summarise } from "../../../support/traced-case.ts";
 
 suite("packet cases of iptables mode through the tracer", () => {
-  const file = readCaseFile();
   let played = 0;
-  for (const entry of file.cases) {
+  for (const [file, entry] of readCaseFiles().flatMap((each) =>
+    each.cases.map((one) => [each, one] as const),
+  )) {
     const expected = expectationFor(entry, "iptables");
     if (expected === undefined) continue;
     played++;
@@ -25,5 +26,5 @@ suite("packet cases of iptables mode through the tracer", () => {
       if (expected.masq !== undefined) assert.equal(seen.masq, expected.masq);
     });
   }
-  test("all cases were found", () => assert.ok(played > 130, `${played} played`));
+  test("all cases were found", () => assert.ok(played > 550, `${played} played`));
 });
