@@ -118,6 +118,7 @@ const pluginErrors: readonly (readonly [string, string, RegExp])[] = [
   ],
   ["max_age below expire", "forward . 1.1.1.1 {\n max_age 1s\n}", /must not be shorter than "expire"/],
   ["failover", "forward . 1.1.1.1 {\n failover NOERROR\n}", /Corefile:3: failover: NOERROR is no failure/],
+  ["header without flags", "header", /Corefile:2: header: needs at least one line/],
   ["cache below zero", "cache -1", /Corefile:2: cache: "-1" is not allowed/],
   ["cache flag with a word", "cache {\n keepttl x\n}", /Corefile:3: keepttl: wrong number of arguments/],
   ["stale policy alone", "cache {\n serve_stale_policy prefer_positive\n}", /needs "serve_stale"/],

@@ -14,6 +14,8 @@ export const header: PluginDefinition = {
     if (directive === undefined) return [];
     if (second !== undefined) throw corefileError(second, "header", "allowed once in a server block");
     expectArgs(directive, 0, 0, "header { query|response set|clear FLAG… }");
+    if ((directive.options ?? []).length === 0)
+      throw corefileError(directive, "header", "needs at least one line: query|response set|clear FLAG…");
     const ofQueries: Record<string, boolean> = {};
     const ofResponses: Record<string, boolean> = {};
     for (const option of directive.options ?? []) readRule(option, ofQueries, ofResponses);
