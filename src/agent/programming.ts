@@ -5,7 +5,8 @@
 import type { FeedListener, Programmed } from "../feed/feed.ts";
 import { type IpFamily, ipFamily } from "../model/ip.ts";
 import type { Node, ObjectProblem } from "../model/objects.ts";
-import type { NodeConfig } from "../plan/node-config.ts";
+import { hasLocalhostNodePorts } from "../plan/iptables/node-rules.ts";
+import { type NodeConfig, nodePortAddresses } from "../plan/node-config.ts";
 import { packIp } from "../plan/packed.ts";
 import type { UnitShape } from "../plan/unit.ts";
 import type { AgentFeed } from "./agent-feed.ts";
@@ -80,6 +81,10 @@ export class Programming {
       serviceRanges: (family: IpFamily) => this.#reconciler.serviceRanges(family),
       nodeAddresses: (family: IpFamily) =>
         new Set(this.#config.nodeAddresses.filter((a) => ipFamily(a) === family).map(packIp)),
+      nodePortAddresses: (family: IpFamily) => {
+        const withLoopback = settings.mode === "iptables" && hasLocalhostNodePorts(this.#config, family);
+        return new Set(nodePortAddresses(this.#config, family, withLoopback).map(packIp));
+      },
     };
     this.#flows = new FlowReconciler({
       driver: host.conntrack,

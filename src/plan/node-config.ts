@@ -64,6 +64,19 @@ export function nodePortScope(node: NodeConfig, family: IpFamily, withLoopback =
   return { kind: "addresses", addresses: [...new Set(addresses)].sort() };
 }
 
+/** The node's addresses of a family on which node ports answer. @param withLoopback see {@link nodePortScope} */
+export function nodePortAddresses(
+  node: NodeConfig,
+  family: IpFamily,
+  withLoopback = false,
+): readonly IpAddress[] {
+  const scope = nodePortScope(node, family, withLoopback);
+  if (scope.kind === "addresses") return scope.addresses;
+  return node.nodeAddresses.filter(
+    (address) => ipFamily(address) === family && (withLoopback || !isLoopback(address)),
+  );
+}
+
 /** The detector's ranges of a family: at most one, the first. */
 export function localRange(node: NodeConfig, family: IpFamily): Cidr | undefined {
   if (node.localTraffic.kind !== "cidrs") return undefined;

@@ -35,8 +35,10 @@ export interface FlowView {
   readonly targets: (shape: UnitShape) => FlowTargets;
   /** In a mode that leads flows nowhere but where it leads new ones: where that is. Without it: to all that serve. */
   readonly destinations?: (frontend: FlowFrontend) => ReadonlySet<PackedDestination> | undefined;
-  /** Addresses of the node of a family, where node ports answer. */
+  /** Addresses of the node of a family. */
   readonly nodeAddresses: (family: IpFamily) => ReadonlySet<PackedIp>;
+  /** Those where node ports answer now: on the others programs of the node itself do. */
+  readonly nodePortAddresses: (family: IpFamily) => ReadonlySet<PackedIp>;
   /** Addresses that only Services can have. */
   readonly serviceRanges: (family: IpFamily) => readonly AddressRange[];
 }
@@ -117,6 +119,7 @@ export class FlowIndex {
       return known;
     };
     const nodes = { ip: view.nodeAddresses("ip"), ip6: view.nodeAddresses("ip6") };
+    const nodePorts = { ip: view.nodePortAddresses("ip"), ip6: view.nodePortAddresses("ip6") };
     const ranges = { ip: view.serviceRanges("ip"), ip6: view.serviceRanges("ip6") };
     return (flow) => {
       const { family, original, reply, status } = flow;
@@ -125,10 +128,11 @@ export class FlowIndex {
       const address = packBytes(original.destination);
       const atAddress = key(family, protocol, address, original.destinationPort);
       const atNode = nodes[family].has(address) ? key(family, protocol, "", original.destinationPort) : "";
-      const shape = this.#owners.get(atAddress) ?? this.#owners.get(atNode);
       const ledTo = packBytes(reply.source) + packPort(reply.sourcePort);
       const sentTo = address + packPort(original.destinationPort);
       const isLed = (status & FLOW_STATUS.dstNat) !== 0 || ledTo !== sentTo;
+      const isNodePort = isLed || nodePorts[family].has(address);
+      const shape = this.#owners.get(atAddress) ?? (isNodePort ? this.#owners.get(atNode) : undefined);
       if (shape !== undefined) {
         const frontend = { family, protocol, address, port: original.destinationPort };
         if (protocol !== PROTOCOL_NUMBERS.TCP) return !wanted(shape, atAddress, frontend).has(ledTo);

@@ -5,6 +5,7 @@ import { FlowReconciler } from "../../../src/agent/conntrack/flow-reconciler.ts"
 import { FakeConntrack, FLOW_STATUS, type Flow } from "../../../src/drivers/conntrack/index.ts";
 import { ipFamily, ipToBytes } from "../../../src/model/ip.ts";
 import type { FeedObject, ObjectKey, Protocol } from "../../../src/model/objects.ts";
+import { nodePortAddresses } from "../../../src/plan/node-config.ts";
 import { type PackedDestination, PROTOCOL_NUMBERS, packIp, packPort } from "../../../src/plan/packed.ts";
 import { Planner } from "../../../src/plan/planner.ts";
 import { endpoint, nodeConfig, service, slice } from "../../support/objects.ts";
@@ -86,6 +87,7 @@ suite("stale flows", () => {
               .nodeAddresses.filter((a) => ipFamily(a) === family)
               .map(packIp),
           ),
+        nodePortAddresses: (family) => new Set(nodePortAddresses(nodeConfig(), family).map(packIp)),
       },
     });
   };
@@ -105,6 +107,14 @@ suite("stale flows", () => {
   const left = () => [...conntrack.flows];
   const dns = (more = {}) => service("dns", { ports: DNS, clusterIPs: ["10.96.0.10"], ...more });
   const at = (...addresses: readonly string[]) => slice("dns", addresses, { ports: SLICE_PORTS });
+
+  test("a program of the node keeps its flows where node ports do not answer", async () => {
+    const program = flow("127.0.0.1", 30_053);
+    const [missed, led] = [flow("192.168.0.2", 30_053), flow("127.0.0.1", 30_053, "10.244.1.9")];
+    for (const one of [program, missed, led]) conntrack.flows.add(one);
+    await apply([dns({ type: "NodePort" }), at("10.244.1.1")]);
+    assert.deepEqual(left(), [program]);
+  });
 
   test("a flow to an endpoint that serves stays, whatever the policy", async () => {
     const kept = [
