@@ -58,7 +58,10 @@ export interface StartOptions {
   readonly logPath: string;
 }
 
-/** Starts `argv` in a session of its own, detached from this process. */
+/** Start time of no process. */
+const NEVER = -1;
+
+/** Starts `argv` in a session of its own, detached from this process. What has ended before this returns is not alive, no more. */
 export function startDetached(argv: readonly string[], options: StartOptions): Promise<ProcessId> {
   const [file = "", ...args] = argv;
   const log = openSync(options.logPath, "a", 0o640);
@@ -75,15 +78,8 @@ export function startDetached(argv: readonly string[], options: StartOptions): P
       );
       child.once("spawn", () => {
         child.unref();
-        const id = child.pid === undefined ? undefined : identifyProcess(child.pid);
-        if (id !== undefined) resolve(id);
-        else
-          reject(
-            new NodeplaneError("COMMAND_FAILED", {
-              operation: argv.join(" "),
-              detail: `it ended at once; see ${options.logPath}`,
-            }),
-          );
+        const pid = child.pid ?? 0;
+        resolve(identifyProcess(pid) ?? { pid, startTicks: NEVER });
       });
     });
   } finally {
