@@ -109,7 +109,7 @@ for (const engine of ["on", "off"]) {
       assert.throws(
         () => inside(join(root, "bin/nodeplane"), "dns", "-conf", corefile),
         (error: { status?: number; stderr?: string }) =>
-          error.status === 2 && /dns:\/\/:53: cannot listen: .*EADDRINUSE/.test(String(error.stderr)),
+          error.status === 1 && /dns:\/\/:53: cannot listen: .*EADDRINUSE/.test(String(error.stderr)),
       );
     });
   });
