@@ -1,15 +1,11 @@
-/** Configuration of the agent: what is accepted, what is refused with which line, and that the documentation lists all of it. */
+/** Configuration of the agent: what is accepted, what is refused with which line. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
-import { AGENT_FIELDS } from "../../../src/agent/config/agent-fields.ts";
 import { agentSettings, nodeSettings } from "../../../src/agent/config/agent-settings.ts";
 import { configDocuments, formatDocuments } from "../../../src/agent/config/config-documents.ts";
-import { type Field, FieldValues } from "../../../src/agent/config/field.ts";
+import { FieldValues } from "../../../src/agent/config/field.ts";
 import { parseDurationMs } from "../../../src/agent/config/field-types.ts";
 import { parseFlags } from "../../../src/agent/config/flags.ts";
-import { KUBE_PROXY_FIELDS } from "../../../src/agent/config/kube-proxy-fields.ts";
 import { readDocuments } from "../../../src/agent/config/read-documents.ts";
 
 const PROXY = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n";
@@ -306,53 +302,6 @@ test("parseDurationMs() reads durations as Go writes them", () => {
   for (const [text, want] of rows) assert.equal(parseDurationMs(text), want, text);
 });
 
-test("no two fields have one path, and one flag sets two fields only where modes have a field each", () => {
-  const fields = [...KUBE_PROXY_FIELDS, ...AGENT_FIELDS];
-  const paths = fields.map((field) => field.path);
-  const flags = fields.map((field) => field.flag).filter((flag) => flag !== undefined);
-  assert.equal(new Set(paths).size, paths.length);
-  const twice = flags.filter((flag, i) => flags.indexOf(flag) < i);
-  assert.deepEqual(twice, ["masquerade-all"]);
-});
-
-function formatTable(fields: readonly Field<unknown>[]): string {
-  const rows = fields.map((field) => {
-    const flag = field.flag === undefined ? "" : `\`--${field.flag}\``;
-    const what = field.ignored ?? field.note ?? "";
-    return `| \`${field.path}\` | ${flag} | ${field.fallbackText} | ${field.type.allowed} | ${verdict(field)} | ${what} |`;
-  });
-  return ["| field | flag | default | allowed | | |", "|---|---|---|---|---|---|", ...rows, ""].join("\n");
-}
-
-/** Reasons why a field means nothing to this agent at all. */
-const NOT_APPLICABLE = /^(Windows only|the agent is fed by|was for the userspace mode)/;
-
-function verdict({ ignored }: Field<unknown>): string {
-  if (ignored === undefined) return "honoured";
-  return NOT_APPLICABLE.test(ignored) ? "not applicable" : "ignored";
-}
-
-/** KubeProxyConfiguration v1alpha1 as its Go types have it (k8s.io/kube-proxy/config/v1alpha1/types.go), and what older ones had. */
-const V1ALPHA1: Readonly<Record<string, string>> = {
-  "": `featureGates logging hostnameOverride bindAddress healthzBindAddress metricsBindAddress bindAddressHardFail enableProfiling
-    showHiddenMetricsForVersion mode detectLocalMode clusterCIDR nodePortAddresses oomScoreAdj configSyncPeriod portRange
-    windowsRunAsService winkernel udpIdleTimeout`,
-  clientConnection: "kubeconfig acceptContentTypes contentType qps burst",
-  iptables: "masqueradeBit masqueradeAll localhostNodePorts syncPeriod minSyncPeriod",
-  nftables: "masqueradeBit masqueradeAll syncPeriod minSyncPeriod",
-  ipvs: "syncPeriod minSyncPeriod scheduler excludeCIDRs strictARP tcpTimeout tcpFinTimeout udpTimeout",
-  detectLocal: "bridgeInterface interfaceNamePrefix",
-  conntrack:
-    "maxPerCore min tcpEstablishedTimeout tcpCloseWaitTimeout tcpBeLiberal udpTimeout udpStreamTimeout",
-};
-
-test("every field of KubeProxyConfiguration is known, and no other", () => {
-  const fields = Object.entries(V1ALPHA1).flatMap(([parent, names]) =>
-    names.split(/\s+/).map((name) => (parent === "" ? name : `${parent}.${name}`)),
-  );
-  assert.deepEqual(KUBE_PROXY_FIELDS.map(({ path }) => path).toSorted(), fields.toSorted());
-});
-
 const rewritten: readonly { name: string; yaml?: string; args?: readonly string[] }[] = [
   { name: "defaults" },
   { name: "iptables mode with nothing else", args: ["--proxy-mode=iptables"] },
@@ -404,22 +353,4 @@ test("flags that ask for something else than running", () => {
   assert.equal(parseFlags(["--cleanup=false"]).instead, undefined);
   assert.equal(parseFlags(["--version"]).instead, "version");
   assert.equal(parseFlags(["--write-config-to", "/f"]).writeTo, "/f");
-});
-
-test("docs/configuration.md holds the tables of fields (RECORD=1 rewrites them)", () => {
-  const path = join(import.meta.dirname, "../../../docs/configuration.md");
-  const text = readFileSync(path, "utf8");
-  const tables: Readonly<Record<string, string>> = {
-    KubeProxyConfiguration: formatTable(KUBE_PROXY_FIELDS),
-    AgentConfiguration: formatTable(AGENT_FIELDS),
-  };
-  const want = text.replaceAll(
-    /(<!-- fields of (\w+) -->\n)[^<]*(<!-- end -->)/g,
-    (_, begin: string, kind: string, end: string) => {
-      return `${begin}${tables[kind] ?? ""}${end}`;
-    },
-  );
-  if (process.env["RECORD"] === "1") writeFileSync(path, want);
-  else assert.equal(text, want);
-  assert.equal([...text.matchAll(/<!-- fields of/g)].length, 2);
 });
