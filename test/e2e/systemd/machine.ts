@@ -18,6 +18,12 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 export const REPOSITORY = join(import.meta.dirname, "../../..");
+/** Drop-in of a unit here, where no boot brings mounts, a journal or a network. @param more of `[Service]` */
+export function dropIn(unit: string, more = ""): string {
+  const log = `file:/tmp/${unit}.log`;
+  return `[Unit]\nDefaultDependencies=no\n[Service]\nStandardOutput=${log}\nStandardError=${log}\n${more}`;
+}
+
 const SYSTEMD = "/lib/systemd/systemd";
 const BOOTED = /^(starting|running|degraded)$/;
 

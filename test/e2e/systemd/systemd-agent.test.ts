@@ -6,19 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { SystemdMachine } from "./machine.ts";
+import { dropIn, SystemdMachine } from "./machine.ts";
 
 const SERVICES = 3000;
 const AGENT = "nodeplane-agent.service";
-
-/** Nothing of the boot pulls in what a real machine has: mounts, journal, network. */
-const DROP_IN = `[Unit]
-DefaultDependencies=no
-[Service]
-StandardOutput=file:/tmp/${AGENT}.log
-StandardError=file:/tmp/${AGENT}.log
-WatchdogSec=6s
-`;
 
 const LOOK = `[Unit]
 DefaultDependencies=no
@@ -71,7 +62,7 @@ function objects(): string {
 function machine(config: string): SystemdMachine {
   const made = new SystemdMachine();
   made.install(AGENT);
-  made.write(`systemd/system/${AGENT}.d/test.conf`, DROP_IN);
+  made.write(`systemd/system/${AGENT}.d/test.conf`, dropIn(AGENT, "WatchdogSec=6s\n"));
   made.write("systemd/system/look.service", LOOK);
   made.write("systemd/system/workload.service", WORKLOAD);
   made.write("nodeplane/manifests/w.yaml", MANIFEST);

@@ -1,7 +1,7 @@
 /** All three daemons under one systemd with their units' restrictions: control plane, then agent and resolver on its stream. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { SystemdMachine } from "./machine.ts";
+import { dropIn, SystemdMachine } from "./machine.ts";
 
 const UNITS = [
   "nodeplane-control-plane.service",
@@ -9,14 +9,6 @@ const UNITS = [
   "nodeplane-dns.service",
 ] as const;
 const [CONTROL_PLANE, AGENT, DNS] = UNITS;
-
-/** Nothing of the boot pulls in mounts or a network. */
-const dropIn = (unit: string) => `[Unit]
-DefaultDependencies=no
-[Service]
-StandardOutput=file:/tmp/${unit}.log
-StandardError=file:/tmp/${unit}.log
-`;
 
 /** Not on the machine at first. */
 const ADDRESS = "192.0.2.9";

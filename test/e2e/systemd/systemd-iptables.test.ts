@@ -1,15 +1,9 @@
 /** iptables mode under the agent's unit: what iptables itself needs (raw sockets, its lock file) is there within the restrictions. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import { SystemdMachine } from "./machine.ts";
+import { dropIn, SystemdMachine } from "./machine.ts";
 
 const AGENT = "nodeplane-agent.service";
-const DROP_IN = `[Unit]
-DefaultDependencies=no
-[Service]
-StandardOutput=file:/tmp/${AGENT}.log
-StandardError=file:/tmp/${AGENT}.log
-`;
 const OBJECTS = `apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: default}
@@ -37,7 +31,7 @@ for (const variant of ["legacy", "nft"]) {
   suite(`iptables-${variant}`, () => {
     const machine = new SystemdMachine();
     machine.install(AGENT);
-    machine.write(`systemd/system/${AGENT}.d/test.conf`, DROP_IN);
+    machine.write(`systemd/system/${AGENT}.d/test.conf`, dropIn(AGENT));
     machine.write("nodeplane/agent.yaml", config(variant));
     machine.write("nodeplane/objects.yaml", OBJECTS);
     before(async () => await machine.boot());
